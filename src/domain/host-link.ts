@@ -1,0 +1,109 @@
+import { z } from 'zod'
+import type { HostId, RunId } from './ids.ts'
+import type { LaunchSpec } from './launch.ts'
+import type { ProcessIdentity } from './process-identity.ts'
+import { type proofLevelSchema, receiptSchema } from './receipt.ts'
+import { type KillKind, runEventSchemas } from './run-events.ts'
+
+/** What a host observed of a run. Named like the events they become, but for those whose meaning is for the decider. */
+export const factBodySchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('RunStarted'), data: runEventSchemas.RunStarted }),
+  z.object({ type: z.literal('RunAdopted'), data: runEventSchemas.RunAdopted }),
+  /** No process was ever launched, and none will be. `code`: such as EXECUTABLE_NOT_FOUND, WORKSPACE_UNREADABLE. */
+  z.object({
+    type: z.literal('LaunchFailed'),
+    data: z.object({ code: z.string(), message: z.string().max(2000) }),
+  }),
+  z.object({ type: z.literal('PhaseChanged'), data: runEventSchemas.PhaseChanged }),
+  z.object({ type: z.literal('TurnCompleted'), data: runEventSchemas.TurnCompleted }),
+  z.object({ type: z.literal('HeartbeatRecorded'), data: runEventSchemas.HeartbeatRecorded }),
+  z.object({ type: z.literal('SigtermSent'), data: runEventSchemas.SigtermSent }),
+  z.object({ type: z.literal('SigkillSent'), data: runEventSchemas.SigkillSent }),
+  z.object({ type: z.literal('ProcessExited'), data: runEventSchemas.ProcessExited }),
+  z.object({ type: z.literal('TelemetrySummarised'), data: runEventSchemas.TelemetrySummarised }),
+  /** Nothing of the tree is left: `receipt.proven`. Also of a run that was killed before its launch. */
+  z.object({ type: z.literal('TreeGone'), data: z.object({ receipt: receiptSchema }) }),
+  /** The deadline passed without proof: `!receipt.proven`. */
+  z.object({ type: z.literal('TreeNotProven'), data: z.object({ receipt: receiptSchema }) }),
+  z.object({ type: z.literal('CleanupStepCompleted'), data: runEventSchemas.CleanupStepCompleted }),
+  z.object({ type: z.literal('CleanupStepFailed'), data: runEventSchemas.CleanupStepFailed }),
+  z.object({ type: z.literal('RunCleaned'), data: runEventSchemas.RunCleaned }),
+])
+export type FactBody = z.infer<typeof factBodySchema>
+
+/** Facts of one run are numbered from 1 without a gap; (host, runId, sequence) is one fact, however often it arrives. */
+export const factSchema = z.object({
+  host: z.string(),
+  runId: z.string(),
+  sequence: z.number().int().positive(),
+  occurredAt: z.iso.datetime(),
+  body: factBodySchema,
+})
+export type Fact = { host: HostId; runId: RunId; sequence: number; occurredAt: string; body: FactBody }
+
+/** What should be true of one run on its host. Folded from the run's own stream; sending it again changes nothing. */
+export type DesiredRun = {
+  runId: RunId
+  /** Where RunRequested stands in the store: runs wait for a slot in this order. */
+  order: number
+  work:
+    | { kind: 'launch'; launch: LaunchSpec }
+    | { kind: 'supervise'; root: ProcessIdentity; workspacePath: string | null }
+  /** null: it should live. A later call may make it stronger, never weaker. */
+  kill: DesiredKill | null
+  /** The grace and deadline for processes that outlive a root that exited by itself. */
+  leftovers: { graceMs: number; proofDeadlineMs: number }
+  /** The highest fact number that the store has of this run; the host numbers on above it. */
+  factSequence: number
+}
+
+export type DesiredKill = { kind: KillKind; requestedAt: string; graceMs: number; proofDeadlineMs: number }
+
+export type OutputChunk = {
+  /** Logical offset of the first byte of `data`; larger than what was asked for when older output is gone. */
+  offset: number
+  /** Where to go on reading. */
+  next: number
+  data: Uint8Array
+  /** Nothing will follow `next`: the run's tree is gone and the file is read to its end. */
+  ended: boolean
+}
+
+/** Why a process may not be registered. */
+export type RegistrationRefusal = {
+  code: 'NO_SUCH_PROCESS' | 'PROTECTED_PROCESS' | 'KERNEL_THREAD' | 'MEMBER_OF_ANOTHER_RUN'
+  message: string
+}
+
+/** What this host can do, for people and for `runwarden doctor`. */
+export type HostReport = {
+  hostId: HostId
+  hostname: string
+  platform: string
+  bootId: string
+  level: z.infer<typeof proofLevelSchema>
+  /** Why the level is what it is. */
+  levelDetail: string
+  checks: { name: string; ok: boolean; detail: string }[]
+  slots: { capacity: number; used: number; waiting: number }
+}
+
+/** The one interface between control and a host. */
+export interface HostLink {
+  readonly hostId: HostId
+  /** Resolves once the wish is on the host's disk; the host then works towards it, across restarts. */
+  want(run: DesiredRun): Promise<void>
+  /** Runs on the host's disk that are not finished (cleaned, and every fact acknowledged). */
+  known(): Promise<RunId[]>
+  /** Facts not yet acknowledged, each run's in order; waits for more. A batch holds at most 500. Ends on abort. */
+  facts(signal: AbortSignal): AsyncIterable<Fact[]>
+  /** Every fact of the run up to `sequence` is in the store: the host need not offer it again. */
+  acknowledge(runId: RunId, sequence: number): Promise<void>
+  /** Which process this pid is now, and whether it may be registered. Signals nothing. */
+  inspect(pid: number): Promise<{ ok: true; root: ProcessIdentity } | { ok: false; refusal: RegistrationRefusal }>
+  /** undefined when the host has no output of this run. `maxBytes` ≤ 1 MiB. */
+  readOutput(runId: RunId, offset: number, maxBytes: number): Promise<OutputChunk | undefined>
+  /** Resolves when the run's output has grown past `offset`, has ended, or the signal aborts. */
+  outputGrown(runId: RunId, offset: number, signal: AbortSignal): Promise<void>
+  report(): Promise<HostReport>
+}

@@ -1,0 +1,183 @@
+import { z } from 'zod'
+import type { NewEvent, RecordedEvent } from './event.ts'
+import { hostIdSchema, runIdSchema } from './ids.ts'
+import { launchSpecSchema } from './launch.ts'
+import { policySchema } from './policy.ts'
+import { processIdentitySchema } from './process-identity.ts'
+import { proofLevelSchema, receiptSchema, rootExitSchema } from './receipt.ts'
+
+export const usageSchema = z.object({
+  inputTokens: z.number().nonnegative().optional(),
+  outputTokens: z.number().nonnegative().optional(),
+  cacheReadTokens: z.number().nonnegative().optional(),
+  cacheCreationTokens: z.number().nonnegative().optional(),
+  costUsd: z.number().nonnegative().optional(),
+})
+/** Totals since the run's start. */
+export type Usage = z.infer<typeof usageSchema>
+
+/**
+ * `graceful`: SIGTERM, grace, SIGKILL. `force`: SIGKILL at once.
+ * `emergency`: `force` that also works while the event store is away.
+ */
+export const killKindSchema = z.enum(['graceful', 'force', 'emergency'])
+export type KillKind = z.infer<typeof killKindSchema>
+
+export const labelsSchema = z
+  .record(z.string().min(1).max(100), z.string().max(500))
+  .refine((labels) => Object.keys(labels).length <= 50, 'has more than 50 labels')
+
+/** What was last known of a live run. */
+const progressShape = {
+  progressPercent: z.number().min(0).max(100).optional(),
+  usage: usageSchema.optional(),
+  /** The last line of output that is not blank, redacted, at most 500 characters. */
+  lastOutput: z.string().max(500).optional(),
+  /** Logical size of the output so far, in bytes. */
+  outputBytes: z.number().int().nonnegative().optional(),
+  /** Live members of the tree. */
+  processes: z.number().int().nonnegative().optional(),
+  /** Of the tree: CPU time used so far, resident memory now. */
+  cpuMs: z.number().nonnegative().optional(),
+  rssBytes: z.number().int().nonnegative().optional(),
+}
+
+const exitShape = { rootExit: rootExitSchema.nullable(), receipt: receiptSchema }
+
+/** The current schema of every event of a run's streams, by type. */
+export const runEventSchemas = {
+  RunRequested: z.object({
+    runId: runIdSchema,
+    workflow: z.string().min(1).max(200),
+    origin: z.enum(['launched', 'registered']),
+    host: hostIdSchema,
+    /** null for a registered process, which something else launched. */
+    launch: launchSpecSchema.nullable(),
+    /** Of a registered process: what to supervise. */
+    registered: z.object({ root: processIdentitySchema, workspacePath: z.string().nullable() }).nullable(),
+    policy: policySchema,
+    labels: labelsSchema,
+    idempotencyKey: z.string().max(200).optional(),
+  }),
+  RunStarted: z.object({
+    attempt: z.number().int().positive(),
+    root: processIdentitySchema,
+    /** null for a registered process: it has no shim, so nobody will learn its exit status. */
+    shim: processIdentitySchema.nullable(),
+    workspacePath: z.string().nullable(),
+    level: proofLevelSchema,
+    /** When the root process began, by the host's clock. */
+    startedAt: z.iso.datetime(),
+  }),
+  /** The host agent came back and found the run as it had left it. */
+  RunAdopted: z.object({ root: processIdentitySchema }),
+  PhaseChanged: z.object({ phase: z.string().min(1).max(100) }),
+  TurnCompleted: z.object({ turn: z.number().int().positive() }),
+  KillRequested: z.object({
+    kind: killKindSchema,
+    reason: z.string().max(2000).nullable(),
+    graceMs: z.number().int().nonnegative(),
+    proofDeadlineMs: z.number().int().positive(),
+    idempotencyKey: z.string().max(200).optional(),
+  }),
+  /** The first SIGTERM (SIGKILL) of a ladder; `processes` were alive then. */
+  SigtermSent: z.object({ processes: z.number().int().nonnegative(), cause: z.enum(['kill', 'leftovers']) }),
+  SigkillSent: z.object({ processes: z.number().int().nonnegative(), cause: z.enum(['kill', 'leftovers']) }),
+  /** The root process is gone. What it left behind may live on. */
+  ProcessExited: rootExitSchema,
+  RunKilled: z.object(exitShape),
+  KillUnverified: z.object({ receipt: receiptSchema }),
+  RunCompleted: z.object(exitShape),
+  RunFailed: z.object({
+    reason: z.enum(['EXIT_STATUS', 'LAUNCH_FAILED']),
+    /** For people. */
+    message: z.string().max(2000),
+    /** Of LAUNCH_FAILED: such as EXECUTABLE_NOT_FOUND. */
+    code: z.string().optional(),
+    rootExit: rootExitSchema.nullable(),
+    receipt: receiptSchema.nullable(),
+  }),
+  /** Proven gone; what came of it nobody knows. */
+  RunLost: z.object({ receipt: receiptSchema }),
+  CleanupStepCompleted: z.object({ step: z.string().max(100), detail: z.string().max(1000) }),
+  CleanupStepFailed: z.object({
+    step: z.string().max(100),
+    error: z.string().max(1000),
+    attempt: z.number().int().positive(),
+    willRetry: z.boolean(),
+  }),
+  RunCleaned: z.object({ failedSteps: z.array(z.string()) }),
+  /** A fact that no longer fits, kept as it came. */
+  LateResultObserved: z.object({ fact: z.string(), data: z.unknown(), status: z.string() }),
+  /** What a run's row takes from telemetry, so that retention may drop the telemetry. */
+  TelemetrySummarised: z.object({
+    ...progressShape,
+    lastHeartbeatAt: z.iso.datetime().optional(),
+    peakRssBytes: z.number().int().nonnegative().optional(),
+    peakProcesses: z.number().int().nonnegative().optional(),
+  }),
+  HeartbeatRecorded: z.object({
+    ...progressShape,
+    /** Said once each: such as a progress line that could not be read, or output that was lost. */
+    notices: z.array(z.object({ code: z.string(), detail: z.string().max(500) })).optional(),
+  }),
+} as const
+
+export type RunEventType = keyof typeof runEventSchemas
+export type RunEventData<Type extends RunEventType> = z.infer<(typeof runEventSchemas)[Type]>
+
+type OfType<Envelope extends 'new' | 'recorded'> = {
+  [Type in RunEventType]: Envelope extends 'new'
+    ? NewEvent<Type, RunEventData<Type>>
+    : RecordedEvent<Type, RunEventData<Type>>
+}[RunEventType]
+
+export type NewRunEvent = OfType<'new'>
+export type RecordedRunEvent = OfType<'recorded'>
+
+/** Type and data: what a decision yields, before an envelope is put around it. */
+export type RunEventBody = { [Type in RunEventType]: { type: Type; data: RunEventData<Type> } }[RunEventType]
+
+/** Version that is written today. A change of shape raises it and adds an upcaster. */
+export const runEventVersion: { readonly [Type in RunEventType]: number } = {
+  RunRequested: 1,
+  RunStarted: 1,
+  RunAdopted: 1,
+  PhaseChanged: 1,
+  TurnCompleted: 1,
+  KillRequested: 1,
+  SigtermSent: 1,
+  SigkillSent: 1,
+  ProcessExited: 1,
+  RunKilled: 1,
+  KillUnverified: 1,
+  RunCompleted: 1,
+  RunFailed: 1,
+  RunLost: 1,
+  CleanupStepCompleted: 1,
+  CleanupStepFailed: 1,
+  RunCleaned: 1,
+  LateResultObserved: 1,
+  TelemetrySummarised: 1,
+  HeartbeatRecorded: 1,
+}
+
+/** Events that belong to `telemetry-…`; all others to `run-…`. */
+export const isTelemetry = (type: RunEventType) => type === 'HeartbeatRecorded'
+
+/**
+ * Reads a recorded event as an event of a run.
+ * @returns undefined for a type this version does not know (written by a newer one): folds pass over it.
+ * @throws Error when the type is known and the data does not fit its schema.
+ */
+export function readRunEvent(event: RecordedEvent): RecordedRunEvent | undefined {
+  if (!Object.hasOwn(runEventSchemas, event.type)) return undefined
+  const type = event.type as RunEventType
+  const parsed = runEventSchemas[type].safeParse(event.data)
+  if (!parsed.success) {
+    throw new Error(`event ${event.position} of ${event.stream}: ${type} v${event.v} does not fit its schema`, {
+      cause: parsed.error,
+    })
+  }
+  return { ...event, type, data: parsed.data } as RecordedRunEvent
+}

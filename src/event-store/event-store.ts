@@ -1,0 +1,76 @@
+import type { NewEvent, RecordedEvent } from '../domain/event.ts'
+
+/** What a writer believes of the stream; a number is the revision of its last event. */
+export type ExpectedRevision = 'any' | 'no-stream' | 'stream-exists' | number
+
+export type AppendResult =
+  | {
+      outcome: 'appended'
+      /** Revision of the stream's last event of this append. */
+      revision: number
+      /** Position of this append's last event. */
+      position: number
+      /** The same events were there already: nothing was written. Revision and position are the first append's. */
+      duplicate: boolean
+    }
+  /** Nothing was written. `actual` is -1 where the stream does not exist. */
+  | { outcome: 'wrong-expected-revision'; expected: ExpectedRevision; actual: number }
+
+export type ReadStreamOptions = {
+  /** First revision to read; forwards from the start, backwards from the end when absent. */
+  from?: number
+  direction?: 'forwards' | 'backwards'
+  maxCount?: number
+  signal?: AbortSignal
+}
+
+/** Which events a subscription yields. No filter: all. */
+export type SubscriptionFilter = { streamPrefixes: string[] }
+
+export type SubscribeOptions = {
+  /** Yields events whose position is greater. 0: from the beginning. 'end': only what is committed from now on. */
+  after: number | 'end'
+  filter?: SubscriptionFilter
+  signal: AbortSignal
+  /** Events per batch at most. Default 500. */
+  batchSize?: number
+}
+
+export type EventBatch = {
+  /** In order of position; may be empty (the filter matched nothing, yet the position moved on). */
+  events: RecordedEvent[]
+  /** Everything up to here has been yielded or did not match the filter: resume after it. */
+  position: number
+}
+
+/** The store could not be reached, or could not write (disk full). Nothing is known to be written; try again. */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable'
+}
+
+/**
+ * Where every lifecycle transition is kept. One contract suite (test/contract) runs against each engine.
+ *
+ * - An append is all or nothing, and durable when it resolves.
+ * - Events of one append have consecutive revisions and positions.
+ * - Position order is commit order: a reader that has seen position n will never meet a new event at or below n.
+ * - Idempotent by (stream, event id): the check comes before that of `expected`. An append of which some, not all,
+ *   ids are known is a bug of the caller and throws.
+ *
+ * Every method throws {@link StoreUnavailable} when the store is away, except `subscribe`, which waits for its return.
+ */
+export interface EventStore {
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult>
+  /** Ends at the last event there was when the read began, or later; yields nothing for an unknown stream. */
+  readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>
+  /** Every event with a position greater than `after`, to the end there was when the read began, or later. */
+  readAll(after: number, options?: { signal?: AbortSignal }): AsyncIterable<RecordedEvent>
+  /** Catches up, then goes live; no gap and no duplicate; ends on abort. */
+  subscribe(options: SubscribeOptions): AsyncIterable<EventBatch>
+  /** Position of the last committed event; 0 in an empty store. */
+  head(): Promise<number>
+  /** Which store this is: a UUID made when the store was made. A data directory is bound to it. */
+  storeId(): Promise<string>
+  /** Ends subscriptions, lets appends under way finish, closes connections. */
+  close(): Promise<void>
+}
