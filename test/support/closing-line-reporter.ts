@@ -1,0 +1,16 @@
+import type { Reporter, TestModule, TestRunEndReason } from 'vitest/node'
+
+/** Ends the output with one plain line that tools and people can read without colours: `N passed, N failed, N skipped`. */
+export default class ClosingLineReporter implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[], unhandledErrors: readonly unknown[], reason: TestRunEndReason): void {
+    const tests = modules.flatMap((module) => [...module.children.allTests()])
+    const count = (state: string) => tests.filter((test) => test.result().state === state).length
+    // A file that could not be loaded has no tests, yet it failed.
+    const brokenModules = modules.filter((module) => module.errors().length > 0).length
+    const failed = count('failed') + brokenModules + unhandledErrors.length
+    const skipped = count('skipped') + (reason === 'interrupted' ? count('pending') : 0)
+    const line = `${count('passed')} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+    // After vitest's own summary, which is written when this hook has returned.
+    process.once('exit', () => process.stdout.write(`${line}\n`))
+  }
+}

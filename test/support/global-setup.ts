@@ -1,0 +1,2 @@
+/** Runs once around the whole suite. */
+export default function setup(): void {}
