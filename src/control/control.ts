@@ -1,0 +1,126 @@
+import type { Actor, RecordedEvent } from '../domain/event.ts'
+import type { HostReport } from '../domain/host-link.ts'
+import type { RunId } from '../domain/ids.ts'
+import type { RunState, RunStatus } from '../domain/run-state.ts'
+import type { RebuildResult } from '../../projections/projector.ts'
+import type { AuditEntry } from './queries/audit.ts'
+import type { Page, PageRequest } from './queries/page.ts'
+
+/** Who asks, and the id under which everything that follows can be found. */
+export type RequestContext = { actor: Actor; correlationId: string }
+
+/** Input that could not be used: nothing was done. */
+export type InvalidInput = {
+  type: 'InvalidInput'
+  message: string
+  /** Where (`command.0`, `workspace.path`) and what. */
+  issues: { path: string; message: string }[]
+}
+export type RunNotFound = { type: 'RunNotFound'; message: string; runId: string }
+export type AlreadyEnded = { type: 'AlreadyEnded'; message: string; run: RunState }
+export type PermissionDenied = { type: 'PermissionDenied'; message: string }
+/** The event store is away: nothing was recorded, so nothing was done. */
+export type StoreUnavailableFailure = { type: 'StoreUnavailable'; message: string }
+export type RunIdTaken = { type: 'RunIdTaken'; message: string; runId: string }
+/** The idempotency key was used before, for a different request. */
+export type IdempotencyConflict = { type: 'IdempotencyConflict'; message: string; runId: string }
+export type RegistrationRefused = { type: 'RegistrationRefused'; message: string; code: string; pid: number }
+export type UnknownProjection = { type: 'UnknownProjection'; message: string; known: string[] }
+
+export type StartRunResult =
+  | { type: 'StartRunAnswer'; run: RunState }
+  | InvalidInput
+  | IdempotencyConflict
+  | StoreUnavailableFailure
+
+/** What `killRun` waits for before it answers; the kill itself goes on whatever the wait does. */
+export const killWaits = ['ACCEPTED', 'KILLED', 'CLEANED'] as const
+export type KillWait = (typeof killWaits)[number]
+
+/** R4. `success` is true exactly when a receipt proves that no process is left. */
+export type KillRunAnswer = {
+  type: 'KillRunAnswer'
+  success: boolean
+  runId: RunId
+  killedAt: string | null
+  cleanupStatus: RunState['cleanup']['status']
+  /** For people; says what goes on when the wait expired. */
+  message: string
+  /** Another kill was under way, and this one joined it. */
+  joined: boolean
+  /** `timeoutMs` passed before what was waited for. */
+  waitExpired: boolean
+  run: RunState
+}
+export type KillRunResult =
+  | KillRunAnswer
+  | InvalidInput
+  | RunNotFound
+  | AlreadyEnded
+  | PermissionDenied
+  | StoreUnavailableFailure
+
+export type RegisterProcessResult =
+  | { type: 'RegisterProcessAnswer'; run: RunState }
+  | InvalidInput
+  | RegistrationRefused
+  | RunIdTaken
+  | StoreUnavailableFailure
+
+export type RebuildProjectionsResult =
+  | { type: 'RebuildProjectionsAnswer'; projections: RebuildResult[] }
+  | UnknownProjection
+  | StoreUnavailableFailure
+
+export type RunFilter = { status?: RunStatus[]; workflow?: string; live?: boolean }
+
+export type RunEventEntry = { event: RecordedEvent; cursor: string }
+
+export type OutputText = {
+  /** Logical byte offsets: of the first byte of `text`, and where to go on. */
+  offset: number
+  next: number
+  /** UTF-8; bytes that are none come as U+FFFD. */
+  text: string
+  ended: boolean
+}
+
+export type Readiness = { ready: boolean; checks: { name: string; ok: boolean; detail: string }[] }
+
+/**
+ * The use cases: every door (GraphQL, later MCP) calls these and nothing below them.
+ * Inputs are unknown on purpose: they are validated here, so that no door can forget it.
+ * @throws StoreUnavailable from the reading methods while the database is away.
+ */
+export interface Control {
+  startRun(context: RequestContext, input: unknown): Promise<StartRunResult>
+  /** @param signal ends the wait (the client went away), never the kill. */
+  killRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<KillRunResult>
+  registerProcess(context: RequestContext, input: unknown): Promise<RegisterProcessResult>
+  /** null: all. */
+  rebuildProjections(context: RequestContext, names: string[] | null): Promise<RebuildProjectionsResult>
+  /** Records that somebody without a valid token was turned away; many within a short time become one record. */
+  recordRefusedAccess(detail: string): void
+
+  run(id: string): Promise<RunState | undefined>
+  /** Newest first. */
+  runs(filter: RunFilter, page: PageRequest): Promise<Page<RunState>>
+  /** The run as it was right after that revision of its stream. undefined: no such run or revision. */
+  runAt(id: string, revision: number): Promise<RunState | undefined>
+  /** Oldest first. undefined: no such run. @throws InvalidCursor */
+  runEvents(id: string, page: PageRequest): Promise<Page<RunEventEntry> | undefined>
+  /** From `offset` on, at most `maxBytes` (≤ 1 MiB). undefined: no such run, or its host has no output of it. */
+  runOutput(id: string, offset: number, maxBytes: number): Promise<OutputText | undefined>
+  /** Newest first. */
+  audit(filter: { runId?: string }, page: PageRequest): Promise<Page<AuditEntry>>
+  hosts(): Promise<HostReport[]>
+
+  /** Each matching run as it is after a change was projected; from now on. */
+  followRuns(filter: RunFilter & { runId?: string }, signal: AbortSignal): AsyncIterable<RunState>
+  /** Every event after the cursor (null: from the first), then live; ends when the run has ended and is cleaned. */
+  followRunEvents(id: string, after: string | null, signal: AbortSignal): AsyncIterable<RunEventEntry>
+  /** Output from the offset on, then live; ends when the output has. */
+  followRunOutput(id: string, offset: number, signal: AbortSignal): AsyncIterable<OutputText>
+
+  readiness(): Promise<Readiness>
+}

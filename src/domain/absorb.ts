@@ -1,0 +1,94 @@
+import type { FactBody } from './host-link.ts'
+import type { RunEventBody } from './run-events.ts'
+import { isTerminal, type RunState } from './run-state.ts'
+
+/**
+ * The event that a host's fact becomes. Never a rejection: what happened has happened, and a fact that no longer fits
+ * is kept as LateResultObserved, so that a run that has ended stays ended.
+ * @param state undefined when the fact's run was never requested in this store.
+ */
+export function absorb(fact: FactBody, state: RunState | undefined): RunEventBody {
+  if (state === undefined || !fits(fact, state)) return late(fact, state)
+  switch (fact.type) {
+    case 'LaunchFailed':
+      return launchFailed(fact.data, state)
+    case 'TreeGone':
+      return treeGone(fact, state)
+    case 'TreeNotProven':
+      return { type: 'KillUnverified', data: { receipt: fact.data.receipt } }
+    default:
+      return fact
+  }
+}
+
+function fits(fact: FactBody, state: RunState): boolean {
+  switch (fact.type) {
+    case 'RunStarted':
+      return !isTerminal(state.status) && state.root === null
+    case 'LaunchFailed':
+      return !isTerminal(state.status) && state.root === null
+    case 'TreeGone':
+      return !isTerminal(state.status) && fact.data.receipt.proven
+    case 'ProcessExited':
+      return !isTerminal(state.status) && state.rootExit === null
+    case 'CleanupStepCompleted':
+    case 'CleanupStepFailed':
+    case 'RunCleaned':
+      return isTerminal(state.status) && state.cleanup.doneAt === null
+    default:
+      return !isTerminal(state.status)
+  }
+}
+
+function late(fact: FactBody, state: RunState | undefined): RunEventBody {
+  return {
+    type: 'LateResultObserved',
+    data: { fact: fact.type, data: fact.data, status: state?.status ?? 'UNKNOWN' },
+  }
+}
+
+function launchFailed(data: { code: string; message: string }, state: RunState): RunEventBody {
+  return {
+    type: 'RunFailed',
+    data: {
+      reason: 'LAUNCH_FAILED',
+      message: data.message,
+      code: data.code,
+      rootExit: state.rootExit,
+      receipt: null,
+    },
+  }
+}
+
+/** The one place where an end gets its name; each of them rests on a proven receipt. */
+function treeGone(fact: Extract<FactBody, { type: 'TreeGone' }>, state: RunState): RunEventBody {
+  const { receipt } = fact.data
+  const rootExit = state.rootExit === null ? null : { status: state.rootExit.status, at: state.rootExit.at }
+  if (state.rootExit?.beforeFirstSignal) return ownOutcome(state.rootExit.status, state, fact)
+  const stoppedByUs = state.firstSignalAt !== null
+  const killedBeforeLaunch = state.kill !== null && state.root === null && receipt.root === null
+  if (stoppedByUs || killedBeforeLaunch) return { type: 'RunKilled', data: { rootExit, receipt } }
+  return { type: 'RunLost', data: { receipt } }
+}
+
+/** The root ended before anybody signalled it: what it said stands. */
+function ownOutcome(
+  status: number | null,
+  state: RunState,
+  fact: Extract<FactBody, { type: 'TreeGone' }>,
+): RunEventBody {
+  const { receipt } = fact.data
+  const rootExit = state.rootExit === null ? null : { status: state.rootExit.status, at: state.rootExit.at }
+  if (status === null) return { type: 'RunLost', data: { receipt } }
+  if (status === 0) return { type: 'RunCompleted', data: { rootExit, receipt } }
+  return {
+    type: 'RunFailed',
+    data: { reason: 'EXIT_STATUS', message: exitMessage(status), rootExit, receipt },
+  }
+}
+
+/** A shell cannot tell `exit 137` from death by signal 9, so neither is claimed. */
+const exitMessage = (status: number) =>
+  status > 128
+    ? `The root process ended with status ${status} (signal ${status - 128}, or an exit status of that number).`
+    : `The root process ended with status ${status}.`
