@@ -1,0 +1,114 @@
+-- Appends a batch of appends, each for itself: what one of them meets does not concern its neighbours.
+--
+-- The counter is locked first and everything else is read then, in later statements: only those have a snapshot that
+-- was taken after the wait. A batch of another process is so either wholly before this one, or wholly after it, and
+-- positions become visible in their order.
+--
+-- No append of the batch may repeat an event id of another one of the same stream (the caller sees to it).
+create function event_store.append_batch(
+  streams text[],           -- the streams of the batch, each once
+  append_stream integer[],  -- of each append: its stream, as an index of `streams`
+  append_expected bigint[], -- of each append: a revision; -1 no stream, -2 any, -3 the stream exists
+  append_count integer[],   -- of each append: its number of events
+  event_append integer[],   -- of each event: its append, as an index of `append_…`
+  event_offset integer[],   -- of each event: its place within its append, from 0
+  event_id uuid[],
+  event_body json           -- of each event: {type, v, data, metadata}
+)
+-- Of each append, in order. `revision` and `position` are those of its last event; of a conflict the actual revision.
+returns table (outcome text, revision bigint, "position" bigint)
+language plpgsql volatile
+-- The plans are made once, while the tables may still be empty: without this they would scan them for ever.
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  head bigint;
+  before bigint;
+  appends integer := cardinality(append_stream);
+  stream_revision bigint[];
+  known record;
+  known_count integer[] := array_fill(0, array[appends]);
+  outcomes text[] := array_fill(null::text, array[appends]);
+  revisions bigint[] := array_fill(null::bigint, array[appends]);
+  positions bigint[] := array_fill(null::bigint, array[appends]);
+  first_revision bigint[] := array_fill(null::bigint, array[appends]);
+  first_position bigint[] := array_fill(null::bigint, array[appends]);
+  actual bigint;
+begin
+  if current_setting('transaction_isolation') <> 'read committed' then
+    raise exception 'append_batch reads what was committed while it waited: it needs the isolation level read committed';
+  end if;
+  -- Durable when it resolves, whatever the server's default.
+  if current_setting('synchronous_commit') = 'off' then
+    set local synchronous_commit = on;
+  end if;
+
+  select c.position into strict head from event_store.counter c for update;
+  before := head;
+
+  stream_revision := array(
+    select coalesce(s.revision, -1)
+    from unnest(streams) with ordinality as wanted (stream, n)
+    left join event_store.streams s on s.stream = wanted.stream
+    order by wanted.n
+  );
+
+  for known in
+    select wanted.append, count(*) as events, max(e.revision) as revision, max(e.position) as position
+    from unnest(event_append, event_id) as wanted (append, id)
+    join event_store.events e on e.stream = streams[append_stream[wanted.append]] and e.event_id = wanted.id
+    group by wanted.append
+  loop
+    known_count[known.append] := known.events;
+    revisions[known.append] := known.revision;
+    positions[known.append] := known.position;
+  end loop;
+
+  for i in 1 .. appends loop
+    actual := stream_revision[append_stream[i]];
+    if known_count[i] > 0 then
+      outcomes[i] := case when known_count[i] = append_count[i] then 'duplicate' else 'partly-known' end;
+    elsif append_expected[i] = -2 or append_expected[i] = actual or (append_expected[i] = -3 and actual >= 0) then
+      first_revision[i] := actual + 1;
+      first_position[i] := head + 1;
+      actual := actual + append_count[i];
+      head := head + append_count[i];
+      stream_revision[append_stream[i]] := actual;
+      outcomes[i] := 'appended';
+      revisions[i] := actual;
+      positions[i] := head;
+    else
+      outcomes[i] := 'conflict';
+      revisions[i] := actual;
+    end if;
+  end loop;
+
+  if head > before then
+    insert into event_store.events (position, stream, revision, event_id, type, v, data, metadata, recorded_at)
+    select
+      first_position[e.append] + e.place, streams[append_stream[e.append]], first_revision[e.append] + e.place,
+      e.id, e.type, e.v, e.data, e.metadata, statement_timestamp()
+    from rows from (
+      unnest(event_append), unnest(event_offset), unnest(event_id),
+      json_to_recordset(event_body) as (type text, v integer, data json, metadata json)
+    ) as e (append, place, id, type, v, data, metadata)
+    where first_position[e.append] is not null;
+
+    insert into event_store.streams as s (stream, revision)
+    select wanted.stream, wanted.revision
+    from unnest(streams, stream_revision) as wanted (stream, revision)
+    where wanted.revision >= 0
+    on conflict (stream) do update set revision = excluded.revision where s.revision <> excluded.revision;
+
+    update event_store.counter set position = head;
+    -- One nudge per batch; polling is the truth. One per append cost 44 % of the rate.
+    perform pg_notify('event_store', head::text);
+  end if;
+
+  return query select * from unnest(outcomes, revisions, positions);
+end
+$$;
