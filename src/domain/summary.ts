@@ -1,0 +1,121 @@
+import { duration } from './classify.ts'
+import type { Actor, RecordedEvent } from './event.ts'
+import type { Receipt, RootExit } from './receipt.ts'
+import { type RecordedRunEvent, readRunEvent } from './run-events.ts'
+
+const summaryMax = 300
+
+/**
+ * An event in one line for people, at most 300 characters, without control characters. Of a command line only the
+ * executable is shown: arguments may hold what nobody should read.
+ * @returns the type's name for an event that is none of a run's.
+ * @throws Error when the event's data does not fit its schema.
+ */
+export function summarise(event: RecordedEvent): string {
+  const runEvent = readRunEvent(event)
+  return oneLine(runEvent === undefined ? event.type : describe(runEvent))
+}
+
+function describe(event: RecordedRunEvent): string {
+  switch (event.type) {
+    case 'RunRequested':
+      return requested(event)
+    case 'RunStarted':
+      return `started: process ${event.data.root.pid}${event.data.workspacePath === null ? '' : ` in ${event.data.workspacePath}`}`
+    case 'RunAdopted':
+      return `adopted: the host supervises process ${event.data.root.pid} again`
+    case 'PhaseChanged':
+      return `phase: ${event.data.phase}`
+    case 'TurnCompleted':
+      return `turn ${event.data.turn} completed`
+    case 'KillRequested':
+      return killRequested(event)
+    case 'SigtermSent':
+      return `SIGTERM sent to ${processes(event.data.processes)}${ofCause(event.data.cause)}`
+    case 'SigkillSent':
+      return `SIGKILL sent to ${processes(event.data.processes)}${ofCause(event.data.cause)}`
+    case 'ProcessExited':
+      return `root process ended ${exit(event.data)}`
+    case 'RunKilled':
+      return `killed: ${proof(event.data.receipt)}`
+    case 'KillUnverified':
+      return `kill not proven: ${obstacles(event.data.receipt)}`
+    case 'RunCompleted':
+      return `completed: ${proof(event.data.receipt)}`
+    case 'RunFailed':
+      return `failed: ${event.data.message}`
+    case 'RunLost':
+      return `lost: nobody knows what came of it; ${proof(event.data.receipt)}`
+    case 'CleanupStepCompleted':
+      return `cleanup, ${event.data.step}: ${event.data.detail}`
+    case 'CleanupStepFailed':
+      return `cleanup, ${event.data.step} failed (attempt ${event.data.attempt}, ${event.data.willRetry ? 'will be tried again' : 'given up'}): ${event.data.error}`
+    case 'RunCleaned':
+      return event.data.failedSteps.length === 0
+        ? 'cleaned up'
+        : `cleaned up, except for ${event.data.failedSteps.join(', ')}`
+    case 'LateResultObserved':
+      return `${event.data.fact} came late: the run was ${event.data.status}`
+    case 'TelemetrySummarised':
+    case 'HeartbeatRecorded':
+      return `${event.type === 'HeartbeatRecorded' ? 'heartbeat' : 'telemetry in all'}: ${telemetry(event.data)}`
+  }
+}
+
+function requested({ data, metadata }: Extract<RecordedRunEvent, { type: 'RunRequested' }>): string {
+  const by = `by ${person(metadata.actor)}`
+  if (data.registered !== null) return `${data.workflow} registered ${by}: process ${data.registered.root.pid}`
+  const [executable, ...args] = data.launch?.command ?? []
+  return `${data.workflow} requested ${by}: ${executable} with ${count(args.length, 'argument')}`
+}
+
+function killRequested({ data, metadata }: Extract<RecordedRunEvent, { type: 'KillRequested' }>): string {
+  const grace = data.kind === 'graceful' ? `, grace ${duration(data.graceMs)}` : ''
+  return `${data.kind} kill requested by ${person(metadata.actor)}${grace}${data.reason === null ? '' : `: ${data.reason}`}`
+}
+
+function proof(receipt: Receipt): string {
+  const { requestedAt, provenAt } = receipt.timings
+  const took = provenAt === undefined ? '' : ` in ${duration(Date.parse(provenAt) - Date.parse(requestedAt))}`
+  if (receipt.root === null) return `no process had been launched (${receipt.level})`
+  return `no process left${took}, ${receipt.processCount} seen (${receipt.level})`
+}
+
+function obstacles(receipt: Receipt): string {
+  const alive = receipt.processes.filter((process) => process.goneAt === null && process.unreaped !== true)
+  const failed = receipt.checks.filter((check) => check.passed === false)
+  if (alive.length > 0) {
+    const named = alive
+      .slice(0, 5)
+      .map(({ identity, state }) => `${identity.pid}${state === undefined ? '' : ` (${state})`}`)
+    return `${count(alive.length, 'process', 'es')} alive: ${named.join(', ')}${alive.length > 5 ? ' …' : ''}`
+  }
+  return failed.map((check) => `${check.name}: ${check.detail}`).join('; ') || 'the deadline passed'
+}
+
+function telemetry(data: Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' | 'TelemetrySummarised' }>['data']) {
+  const parts = [
+    data.progressPercent !== undefined && `${data.progressPercent} %`,
+    data.processes !== undefined && processes(data.processes),
+    data.cpuMs !== undefined && `${duration(data.cpuMs)} of CPU`,
+    data.rssBytes !== undefined && `${mebibytes(data.rssBytes)} MiB resident`,
+    data.outputBytes !== undefined && `${data.outputBytes} bytes of output`,
+    ...('notices' in data ? (data.notices ?? []).map((notice) => `${notice.code}: ${notice.detail}`) : []),
+  ].filter((part) => part !== false)
+  return parts.join(', ') || 'nothing new'
+}
+
+const person = (actor: Actor) => `${actor.kind} ${actor.id}`
+const exit = ({ status }: RootExit) =>
+  status === null ? 'with a status that nobody recorded' : `with status ${status}`
+const ofCause = (cause: 'kill' | 'leftovers') => (cause === 'leftovers' ? ' that outlived the root' : '')
+const processes = (number: number) => count(number, 'process', 'es')
+const count = (number: number, noun: string, plural = 's') => `${number} ${noun}${number === 1 ? '' : plural}`
+const mebibytes = (bytes: number) => Math.round(bytes / 1024 / 1024)
+
+function oneLine(text: string): string {
+  const line = text.replace(/[\s\p{Cc}\p{Cf}\u2028\u2029]+/gu, ' ').trim()
+  if (line.length <= summaryMax) return line
+  // Half a surrogate pair at the cut would be no character at all.
+  return `${line.slice(0, summaryMax - 1).replace(/[\ud800-\udbff]$/, '')}…`
+}
