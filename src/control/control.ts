@@ -1,8 +1,8 @@
+import type { ProjectionStatus, RebuildResult } from '../../projections/projector.ts'
 import type { Actor, RecordedEvent } from '../domain/event.ts'
 import type { HostReport } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
-import type { RebuildResult } from '../../projections/projector.ts'
 import type { AuditEntry } from './queries/audit.ts'
 import type { Page, PageRequest } from './queries/page.ts'
 
@@ -114,6 +114,7 @@ export interface Control {
   /** Newest first. */
   audit(filter: { runId?: string }, page: PageRequest): Promise<Page<AuditEntry>>
   hosts(): Promise<HostReport[]>
+  projections(): Promise<ProjectionStatus[]>
 
   /** Each matching run as it is after a change was projected; from now on. */
   followRuns(filter: RunFilter & { runId?: string }, signal: AbortSignal): AsyncIterable<RunState>

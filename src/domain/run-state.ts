@@ -1,4 +1,4 @@
-import type { Actor } from './event.ts'
+import type { Actor, EventMetadata } from './event.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
 import type { Policy } from './policy.ts'
@@ -43,6 +43,8 @@ export type RunState = {
   idempotencyKey: string | null
   requestedBy: Actor
   requestedAt: string
+  /** The latest request about this run: what its host does now is caused by it. */
+  cause: { correlationId: string; eventId: string }
   status: RunStatus
   killPhase: KillPhase
   /** The strongest kill asked for so far. */
@@ -140,6 +142,7 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     idempotencyKey: data.idempotencyKey ?? null,
     requestedBy: metadata.actor,
     requestedAt: metadata.occurredAt,
+    cause: causeOf(metadata),
     status: 'REQUESTED',
     killPhase: 'NONE',
     kill: null,
@@ -259,6 +262,7 @@ function killRequested(state: RunState, event: Extract<RecordedRunEvent, { type:
   const { kind, reason, graceMs, proofDeadlineMs, idempotencyKey } = event.data
   return {
     ...state,
+    cause: causeOf(event.metadata),
     status: 'KILLING',
     killPhase: kind === 'graceful' ? 'TERMINATING' : 'KILLING',
     kill: {
@@ -272,6 +276,8 @@ function killRequested(state: RunState, event: Extract<RecordedRunEvent, { type:
     },
   }
 }
+
+const causeOf = ({ correlationId, eventId }: EventMetadata) => ({ correlationId, eventId })
 
 const signalled = (state: RunState, at: string) => ({ firstSignalAt: state.firstSignalAt ?? at })
 

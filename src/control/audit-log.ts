@@ -1,0 +1,111 @@
+import { randomUUID } from 'node:crypto'
+import type { AuditEventBody } from '../domain/audit-events.ts'
+import type { NewEvent } from '../domain/event.ts'
+import { auditStream, runIdSchema } from '../domain/ids.ts'
+import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
+import type { AuditSpool } from './audit-spool.ts'
+import type { RequestContext } from './control.ts'
+
+type Attempted = Extract<AuditEventBody, { type: 'ActionAttempted' }>['data']
+
+export type Attempt = Pick<Attempted, 'action' | 'target' | 'reason' | 'details'>
+
+export type Acted<Result> = {
+  result: Result
+  /** A code, such as ACCEPTED, JOINED, RunNotFound. */
+  outcome: string
+  /** For people. */
+  detail: string
+}
+
+/** Where every attempt is recorded, refused ones too: in the store, or while that is away in a spool on disk. */
+export type AuditLog = {
+  /**
+   * The one way to act on somebody's wish: the attempt is recorded, then `act` runs, then its outcome is recorded.
+   * @throws StoreUnavailable before `act` when the attempt could not be recorded in the store: nothing was done.
+   */
+  allowed<Result>(context: RequestContext, attempt: Attempt, act: () => Promise<Acted<Result>>): Promise<Result>
+  /** Records an attempt that was turned down. Never throws because the store is away. */
+  denied(context: RequestContext, attempt: Attempt, why: string): Promise<void>
+}
+
+export function createAuditLog(store: EventStore, spool: AuditSpool, now: () => Date): AuditLog {
+  async function recordOrSpool(stream: string, event: NewEvent): Promise<void> {
+    try {
+      await store.append(stream, [event], 'any')
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      await spool.add(stream, event)
+    }
+  }
+
+  async function allowed<Result>(
+    context: RequestContext,
+    attempt: Attempt,
+    act: () => Promise<Acted<Result>>,
+  ): Promise<Result> {
+    const attemptId = randomUUID()
+    const stream = streamOf(attempt)
+    const attempted = { ...clipped(attempt), attemptId, decision: 'allowed' as const, why: 'permitted' }
+    try {
+      await store.append(stream, [auditEvent({ type: 'ActionAttempted', data: attempted }, context, now)], 'any')
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      await denied(context, attempt, `STORE_UNAVAILABLE: ${error.message}`)
+      throw error
+    }
+    const complete = ({ outcome, detail }: Omit<Acted<Result>, 'result'>) =>
+      recordOrSpool(
+        stream,
+        auditEvent(
+          { type: 'ActionCompleted', data: { attemptId, outcome, detail: detail.slice(0, 2000) } },
+          context,
+          now,
+        ),
+      )
+    let acted: Acted<Result>
+    try {
+      acted = await act()
+    } catch (error) {
+      await complete({
+        outcome: error instanceof StoreUnavailable ? 'STORE_UNAVAILABLE' : 'FAILED',
+        detail: (error as Error).message,
+      })
+      throw error
+    }
+    await complete(acted)
+    return acted.result
+  }
+
+  async function denied(context: RequestContext, attempt: Attempt, why: string): Promise<void> {
+    const data = { ...clipped(attempt), attemptId: randomUUID(), decision: 'denied' as const, why: why.slice(0, 1000) }
+    await recordOrSpool(streamOf(attempt), auditEvent({ type: 'ActionAttempted', data }, context, now))
+  }
+
+  return { allowed, denied }
+}
+
+function streamOf(attempt: Attempt): string {
+  const runId = runIdSchema.safeParse(attempt.target)
+  return auditStream(runId.success ? runId.data : undefined)
+}
+
+/** Inputs that were refused for being too long are recorded all the same. */
+const clipped = (attempt: Attempt): Attempt => ({
+  ...attempt,
+  target: attempt.target?.slice(0, 200) ?? null,
+  reason: attempt.reason?.slice(0, 2000) ?? null,
+})
+
+function auditEvent(body: AuditEventBody, context: RequestContext, now: () => Date): NewEvent {
+  return {
+    ...body,
+    v: 1,
+    metadata: {
+      eventId: randomUUID(),
+      actor: context.actor,
+      correlationId: context.correlationId,
+      occurredAt: now().toISOString(),
+    },
+  }
+}

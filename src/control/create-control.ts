@@ -1,0 +1,176 @@
+import type pg from 'pg'
+import type { Projector } from '../../projections/projector.ts'
+import type { HostLink } from '../domain/host-link.ts'
+import { runIdSchema } from '../domain/ids.ts'
+import type { RunState } from '../domain/run-state.ts'
+import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
+import { createAuditLog } from './audit-log.ts'
+import { type AuditSpool, keepFlushing } from './audit-spool.ts'
+import type { Control, Readiness, StoreUnavailableFailure } from './control.ts'
+import { createFactRecorder } from './fact-recorder.ts'
+import { createHostDispatcher, type DispatchCheckpoint } from './host-dispatcher.ts'
+import { keepRunning } from './keep-running.ts'
+import { killRun } from './kill-run.ts'
+import type { Log } from './log.ts'
+import { listAudit } from './queries/audit.ts'
+import { followRuns } from './queries/follow-runs.ts'
+import { followRunEvents, listRunEvents, runAt } from './queries/run-history.ts'
+import { findRun, listRuns } from './queries/runs.ts'
+import { rebuildProjections } from './rebuild-projections.ts'
+import { createRefusedAccess } from './refused-access.ts'
+import { registerProcess } from './register-process.ts'
+import { createRunFeed } from './run-feed.ts'
+import { followRunOutput, readRunOutput } from './run-output.ts'
+import { startRun } from './start-run.ts'
+import type { UseCaseDeps } from './use-case.ts'
+
+export type ControlDeps = {
+  store: EventStore
+  projector: Projector
+  pool: pg.Pool
+  host: HostLink
+  checkpoint: DispatchCheckpoint
+  auditSpool: AuditSpool
+  log: Log
+  now: () => Date
+  /** undefined once the store can be used; until then why it cannot. */
+  storeAway: () => string | undefined
+}
+
+export type RunningControl = Control & {
+  /** Begins to work with the host: the store is there, and it is the one that the data directory belongs to. */
+  start(): Promise<void>
+  close(): Promise<void>
+}
+
+/** A mutation answers from the projection when that follows within this; else from the events themselves. */
+const projectionWaitMs = 2_000
+
+export function createControl(deps: ControlDeps): RunningControl {
+  const { store, projector, pool, host, log, now } = deps
+  const closing = new AbortController()
+  const feed = createRunFeed(store)
+  const dispatcher = createHostDispatcher(store, host, deps.checkpoint, log)
+  const recorder = createFactRecorder(store, host, log)
+  const audit = createAuditLog(store, deps.auditSpool, now)
+  const refusedAccess = createRefusedAccess(audit, log)
+  const useCase: UseCaseDeps = { store, host, audit, feed, now, projected }
+  let loops: Promise<unknown> = Promise.resolve()
+
+  async function start(): Promise<void> {
+    const head = await store.head()
+    const { signal } = closing
+    loops = Promise.all([
+      keepRunning('run feed', () => feed.follow(head, signal), log, signal),
+      keepRunning('host dispatcher', () => dispatcher.run(signal), log, signal),
+      keepRunning('fact recorder', () => recorder.run(signal), log, signal),
+      keepRunning('audit spool', () => keepFlushing(deps.auditSpool, store, signal), log, signal),
+    ])
+  }
+
+  async function close(): Promise<void> {
+    closing.abort()
+    await loops
+    await refusedAccess.settle()
+  }
+
+  async function projected(state: RunState, position: number | undefined): Promise<RunState> {
+    try {
+      const signal = AbortSignal.any([AbortSignal.timeout(projectionWaitMs), closing.signal])
+      await projector.waitFor(position ?? 0, signal)
+      const row = await findRun(pool, state.runId)
+      return row !== undefined && row.revision >= state.revision ? row : state
+    } catch (error) {
+      log.warn({ err: error, runId: state.runId }, 'answering from the events: the projection did not follow')
+      return state
+    }
+  }
+
+  /** Mutations answer with a typed failure where the store is away; whatever else goes wrong is thrown. */
+  async function orUnavailable<Result>(work: () => Promise<Result>): Promise<Result | StoreUnavailableFailure> {
+    try {
+      return await work()
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      return {
+        type: 'StoreUnavailable',
+        message:
+          `The event store is away: ${error.message} Nothing was signalled by this request. ` +
+          'Kills that were accepted before go on. Try again; /readyz says when the store is back.',
+      }
+    }
+  }
+
+  /** Reads while the store is away say so in the same words. */
+  async function available<Result>(read: () => Promise<Result>): Promise<Result> {
+    const why = deps.storeAway()
+    if (why !== undefined) throw new StoreUnavailable(why)
+    return read()
+  }
+
+  async function readiness(): Promise<Readiness> {
+    const checks = [await storeCheck(), ...(await projectionChecks()), hostCheck(), factsCheck()]
+    return { ready: checks.every(({ ok }) => ok), checks }
+  }
+
+  async function storeCheck() {
+    try {
+      const head = await available(() => store.head())
+      return { name: 'event-store', ok: true, detail: `${head} events` }
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error
+      return { name: 'event-store', ok: false, detail: error.message }
+    }
+  }
+
+  async function projectionChecks() {
+    if (deps.storeAway() !== undefined) return []
+    const projections = await projector.status()
+    return projections.map(({ name, state, lag, error }) => ({
+      name: `projection:${name}`,
+      ok: state !== 'failed' && state !== 'waiting-for-store',
+      detail: error ?? `${state}, ${lag} events behind`,
+    }))
+  }
+
+  const hostCheck = () => ({
+    name: 'host',
+    ok: dispatcher.reconciled,
+    detail: dispatcher.reconciled ? 'reconciled' : 'not yet reconciled with the event store',
+  })
+
+  function factsCheck() {
+    const stuck = recorder.stuck()
+    const detail = stuck.map(({ runId, error }) => `${runId}: ${error}`).join('; ')
+    return { name: 'facts', ok: stuck.length === 0, detail: detail || 'all recorded' }
+  }
+
+  const untilClosed = (signal: AbortSignal) => AbortSignal.any([signal, closing.signal])
+
+  return {
+    start,
+    close,
+    startRun: (context, input) => orUnavailable(() => available(() => startRun(useCase, context, input))),
+    killRun: (context, input, signal = closing.signal) =>
+      orUnavailable(() => available(() => killRun(useCase, context, input, untilClosed(signal)))),
+    registerProcess: (context, input) => orUnavailable(() => available(() => registerProcess(useCase, context, input))),
+    rebuildProjections: (context, names) =>
+      orUnavailable(() => available(() => rebuildProjections(projector, audit, context, names, closing.signal))),
+    recordRefusedAccess: (detail) => refusedAccess.record(detail),
+
+    run: (id) => available(async () => (runIdSchema.safeParse(id).success ? findRun(pool, id) : undefined)),
+    runs: (filter, page) => available(() => listRuns(pool, filter, page)),
+    runAt: (id, revision) => available(() => runAt(store, id, revision)),
+    runEvents: (id, page) => available(() => listRunEvents(store, id, page)),
+    runOutput: (id, offset, maxBytes) => readRunOutput(host, id, offset, maxBytes),
+    audit: (filter, page) => available(() => listAudit(pool, filter, page)),
+    hosts: async () => [await host.report()],
+    projections: () => available(() => projector.status()),
+
+    followRuns: (filter, signal) => followRuns(store, projector, pool, filter, untilClosed(signal)),
+    followRunEvents: (id, after, signal) => followRunEvents(store, id, after, untilClosed(signal)),
+    followRunOutput: (id, offset, signal) => followRunOutput(host, id, offset, untilClosed(signal)),
+
+    readiness,
+  }
+}

@@ -1,0 +1,47 @@
+import { randomUUID } from 'node:crypto'
+import { type Command, decide, type Rejection } from '../domain/decide.ts'
+import { type RunId, runStream } from '../domain/ids.ts'
+import type { RunState } from '../domain/run-state.ts'
+import type { EventStore } from '../event-store/event-store.ts'
+import type { RequestContext } from './control.ts'
+import { envelope, foldNew, loadRun } from './run-log.ts'
+
+export type Executed =
+  /** `position` of the last event written; undefined when the request joined what is under way. */
+  | { ok: true; state: RunState; position: number | undefined }
+  | { ok: false; rejection: Rejection; state: RunState | undefined }
+
+/** Facts of a busy run come a few per second: this many lost races in a row mean a bug, not bad luck. */
+const attemptsMax = 50
+
+/**
+ * Decides on the run's own stream and appends what was decided; on a race it decides again on the newer state.
+ * @throws StoreUnavailable
+ */
+export async function execute(
+  store: EventStore,
+  context: RequestContext,
+  runId: RunId,
+  command: Command,
+  now: () => Date,
+): Promise<Executed> {
+  for (let attempt = 0; attempt < attemptsMax; attempt++) {
+    const state = (await loadRun(store, runId))?.state
+    const decision = decide(command, state)
+    if (!decision.ok) return { ok: false, rejection: decision.rejection, state }
+    if (decision.events.length === 0 && state !== undefined) return { ok: true, state, position: undefined }
+    const events = decision.events.map((body) =>
+      envelope(body, {
+        eventId: randomUUID(),
+        actor: context.actor,
+        correlationId: context.correlationId,
+        occurredAt: now().toISOString(),
+      }),
+    )
+    const appended = await store.append(runStream(runId), events, state?.revision ?? 'no-stream')
+    if (appended.outcome === 'appended') {
+      return { ok: true, state: foldNew(state, events, runStream(runId)), position: appended.position }
+    }
+  }
+  throw new Error(`${command.type} for ${runId} lost the race for its stream ${attemptsMax} times in a row`)
+}

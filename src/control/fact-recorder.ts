@@ -1,0 +1,122 @@
+import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
+import { absorb } from '../domain/absorb.ts'
+import type { Fact, HostLink } from '../domain/host-link.ts'
+import { type RunId, runStream, telemetryStream } from '../domain/ids.ts'
+import type { NewRunEvent, RunEventBody } from '../domain/run-events.ts'
+import { isTerminal, type RunState } from '../domain/run-state.ts'
+import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
+import { delayOrAbort } from './delay.ts'
+import type { Log } from './log.ts'
+import { envelope, foldNew, lastTelemetrySequence, loadRun } from './run-log.ts'
+
+export type FactRecorder = {
+  /** Records the host's facts until the signal aborts. While the store is away the host keeps them. */
+  run(signal: AbortSignal): Promise<void>
+  /** Runs with a fact that could not be recorded for another reason than an outage; it stays with the host. */
+  stuck(): { runId: RunId; error: string }[]
+}
+
+/** What the recorder remembers of a live run, so that a heartbeat does not cost a read of the whole stream. */
+type Known = { state: RunState; telemetrySequence: number }
+
+/**
+ * From the host to the store: each fact becomes one event, however often it is offered. Its number makes the event's
+ * id, and facts up to the highest number in the store are passed over.
+ */
+export function createFactRecorder(store: EventStore, host: HostLink, log: Log): FactRecorder {
+  const known = new Map<RunId, Known>()
+  const stuck = new Map<RunId, string>()
+
+  async function run(signal: AbortSignal): Promise<void> {
+    for await (const batch of host.facts(signal)) {
+      const byRun = Map.groupBy(batch, (fact) => fact.runId)
+      await Promise.all([...byRun].map(([runId, facts]) => recordUntilDone(runId, facts, signal)))
+      // A host that is always ahead must not starve the event loop.
+      await setImmediate()
+    }
+  }
+
+  async function recordUntilDone(runId: RunId, facts: Fact[], signal: AbortSignal): Promise<void> {
+    if (stuck.has(runId)) return
+    for (let delay = 50; !signal.aborted; delay = Math.min(delay * 2, 2_000)) {
+      try {
+        await record(runId, facts)
+        return
+      } catch (error) {
+        known.delete(runId)
+        if (!(error instanceof StoreUnavailable)) {
+          stuck.set(runId, (error as Error).message)
+          log.error({ err: error, runId }, 'facts of a run could not be recorded; the host keeps them')
+          return
+        }
+      }
+      await delayOrAbort(delay, signal)
+    }
+  }
+
+  async function record(runId: RunId, facts: Fact[]): Promise<void> {
+    while (!(await tryRecord(runId, facts))) known.delete(runId)
+    const last = facts.at(-1)
+    if (last !== undefined) await host.acknowledge(runId, last.sequence)
+    const state = known.get(runId)?.state
+    if (state !== undefined && isTerminal(state.status) && state.cleanup.doneAt !== null) known.delete(runId)
+  }
+
+  /** false: somebody else appended to the stream meanwhile, and what the facts mean must be decided anew. */
+  async function tryRecord(runId: RunId, facts: Fact[]): Promise<boolean> {
+    const before = known.get(runId) ?? (await load(runId))
+    const lifecycle: NewRunEvent[] = []
+    const telemetry: NewRunEvent[] = []
+    let { state, telemetrySequence } = before
+    for (const fact of facts) {
+      if (fact.body.type === 'HeartbeatRecorded' && !isTerminal(state.status)) {
+        if (fact.sequence <= telemetrySequence) continue
+        telemetry.push(eventOf(fact, fact.body, state))
+        telemetrySequence = fact.sequence
+      } else if (fact.sequence > state.factSequence) {
+        const event = eventOf(fact, absorb(fact.body, state), state)
+        lifecycle.push(event)
+        state = foldNew(state, [event], runStream(runId))
+      }
+    }
+    if (telemetry.length > 0) await store.append(telemetryStream(runId), telemetry, 'any')
+    if (lifecycle.length > 0) {
+      const appended = await store.append(runStream(runId), lifecycle, before.state.revision)
+      if (appended.outcome !== 'appended') return false
+    }
+    known.set(runId, { state, telemetrySequence })
+    return true
+  }
+
+  async function load(runId: RunId): Promise<Known> {
+    const loaded = await loadRun(store, runId)
+    if (loaded === undefined) throw new Error(`the host reports ${runId}, which this store has never heard of`)
+    return { state: loaded.state, telemetrySequence: await lastTelemetrySequence(store, runId) }
+  }
+
+  return {
+    run,
+    stuck: () => [...stuck].map(([runId, error]) => ({ runId, error })),
+  }
+}
+
+function eventOf(fact: Fact, body: RunEventBody, state: RunState): NewRunEvent {
+  return envelope(body, {
+    eventId: eventIdOf(fact),
+    actor: { kind: 'host', id: fact.host },
+    correlationId: state.cause.correlationId,
+    causationId: state.cause.eventId,
+    occurredAt: fact.occurredAt,
+    fact: { host: fact.host, sequence: fact.sequence },
+  })
+}
+
+/** The same fact always has the same id (RFC 9562, version 8). */
+export function eventIdOf(fact: Pick<Fact, 'host' | 'runId' | 'sequence'>): string {
+  const bytes = createHash('sha256').update(`${fact.host}/${fact.runId}/${fact.sequence}`).digest().subarray(0, 16)
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80
+  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
+  const hex = bytes.toString('hex')
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
+}

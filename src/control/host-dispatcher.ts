@@ -1,0 +1,135 @@
+import type { DesiredRun, HostLink } from '../domain/host-link.ts'
+import { type RunId, runOfStream } from '../domain/ids.ts'
+import { isTerminal, type RunState } from '../domain/run-state.ts'
+import type { EventStore } from '../event-store/event-store.ts'
+import { delayOrAbort } from './delay.ts'
+import type { Log } from './log.ts'
+import { lastTelemetrySequence, loadRun } from './run-log.ts'
+
+/** Up to where the store's events have reached this host. Kept beside the host's own data; going back is harmless. */
+export type DispatchCheckpoint = {
+  /** undefined: the host is new, so no event can concern it yet. */
+  read(): Promise<number | undefined>
+  write(position: number): Promise<void>
+}
+
+export type HostDispatcher = {
+  /** Tells the host what should be true of its runs, until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>
+  /** The host has been told about every run that it knew when this process began. */
+  readonly reconciled: boolean
+}
+
+/** A checkpoint costs a small file write; one per this many milliseconds bounds both the writes and the repetition. */
+const checkpointEveryMs = 1_000
+
+/**
+ * From the store to the host: whenever a run is requested or its kill is, the run is folded from its own stream and
+ * the host is told what should be true of it. Nothing is concluded from a run that is not mentioned.
+ */
+export function createHostDispatcher(
+  store: EventStore,
+  host: HostLink,
+  checkpoint: DispatchCheckpoint,
+  log: Log,
+): HostDispatcher {
+  let reconciled = false
+  /** Runs that the host could not be told about (its disk is full, say): each is tried again on its own. */
+  const behind = new Set<RunId>()
+
+  async function run(signal: AbortSignal): Promise<void> {
+    const after = (await checkpoint.read()) ?? (await firstCheckpoint())
+    for (const runId of await host.known()) await tell(runId, signal)
+    reconciled = true
+    let written = Date.now()
+    for await (const { events, position } of store.subscribe({
+      after,
+      filter: { streamPrefixes: ['run-'] },
+      signal,
+    })) {
+      const runs = new Set<RunId>()
+      for (const event of events) {
+        const runId = runOfStream(event.stream)
+        if (runId !== undefined && changesDesire(event.type)) runs.add(runId)
+      }
+      await Promise.all([...runs].map((runId) => tell(runId, signal)))
+      if (behind.size === 0 && Date.now() - written >= checkpointEveryMs) {
+        await checkpoint.write(position)
+        written = Date.now()
+      }
+    }
+  }
+
+  async function firstCheckpoint(): Promise<number> {
+    const head = await store.head()
+    await checkpoint.write(head)
+    return head
+  }
+
+  /** Resolves once the host knows, or once a retry in the background has been arranged. */
+  async function tell(runId: RunId, signal: AbortSignal): Promise<void> {
+    try {
+      await tellOnce(runId)
+    } catch (error) {
+      log.warn({ err: error, runId }, 'the host could not be told about a run; trying again')
+      void retry(runId, signal)
+    }
+  }
+
+  async function retry(runId: RunId, signal: AbortSignal): Promise<void> {
+    if (behind.has(runId)) return
+    behind.add(runId)
+    for (let delay = 100; !signal.aborted; delay = Math.min(delay * 2, 5_000)) {
+      await delayOrAbort(delay, signal)
+      try {
+        await tellOnce(runId)
+        behind.delete(runId)
+        return
+      } catch (error) {
+        log.warn({ err: error, runId }, 'the host could still not be told about a run')
+      }
+    }
+  }
+
+  async function tellOnce(runId: RunId): Promise<void> {
+    const loaded = await loadRun(store, runId)
+    if (loaded === undefined || loaded.state.host !== host.hostId || isFinished(loaded.state)) return
+    const telemetrySequence = await lastTelemetrySequence(store, runId)
+    await host.want(desired(loaded.state, loaded.order, telemetrySequence))
+  }
+
+  return {
+    run,
+    get reconciled() {
+      return reconciled
+    },
+  }
+}
+
+const changesDesire = (type: string) => type === 'RunRequested' || type === 'KillRequested'
+
+const isFinished = (state: RunState) => isTerminal(state.status) && state.cleanup.doneAt !== null
+
+/** What the run's own events say should be true of it. */
+export function desired(state: RunState, order: number, telemetrySequence: number): DesiredRun {
+  const { runId, launch, registered, kill, policy } = state
+  const work = launch !== null ? { kind: 'launch' as const, launch } : superviseOf(registered, runId)
+  return {
+    runId,
+    order,
+    work,
+    kill: kill && {
+      kind: kill.kind,
+      requestedAt: kill.requestedAt,
+      graceMs: kill.graceMs,
+      proofDeadlineMs: kill.proofDeadlineMs,
+    },
+    leftovers: { graceMs: policy.graceMs, proofDeadlineMs: policy.proofDeadlineMs },
+    factSequence: Math.max(state.factSequence, telemetrySequence),
+  }
+}
+
+function superviseOf(registered: RunState['registered'], runId: RunId): DesiredRun['work'] {
+  if (registered === null) throw new Error(`${runId} was neither launched nor registered`)
+  return { kind: 'supervise', root: registered.root, workspacePath: registered.workspacePath }
+}

@@ -1,0 +1,69 @@
+import { z } from 'zod'
+import { runIdSchema } from '../domain/ids.ts'
+import { launchSpecSchema } from '../domain/launch.ts'
+import { policySchema } from '../domain/policy.ts'
+import { labelsSchema } from '../domain/run-events.ts'
+import { type InvalidInput, killWaits } from './control.ts'
+
+const idempotencyKey = z.string().min(1, 'is empty').max(200, 'is longer than 200 characters').optional()
+const reason = z.string().max(2000, 'is longer than 2,000 characters').nullish()
+const workflow = z
+  .string()
+  .regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$/, 'is no workflow name: 1–100 letters, digits and . _ : / -')
+  .default('adhoc')
+
+/** A value over this would outlive every default that matters; the kill goes on after the wait in any case. */
+const waitMsMax = 10 * 60_000
+
+export const startRunInputSchema = launchSpecSchema.extend({
+  workflow,
+  policy: policySchema.prefault({}),
+  labels: labelsSchema.default({}),
+  idempotencyKey,
+})
+export type StartRunInput = z.infer<typeof startRunInputSchema>
+
+export const killRunInputSchema = z.strictObject({
+  runId: z.string().max(200, 'is longer than 200 characters'),
+  force: z.boolean().default(false),
+  emergency: z.boolean().default(false),
+  reason,
+  waitFor: z.enum(killWaits).default('CLEANED'),
+  timeoutMs: z.number().int().min(0).max(waitMsMax).default(30_000),
+  idempotencyKey,
+})
+export type KillRunInput = z.infer<typeof killRunInputSchema>
+
+export const registerProcessInputSchema = z.strictObject({
+  runId: runIdSchema.nullish(),
+  pid: z.number().int().min(1).max(4_194_304, 'is larger than any pid of Linux (4,194,304)'),
+  workspacePath: z
+    .string()
+    .max(4096)
+    .refine((path) => path.startsWith('/'), 'is not an absolute path')
+    .nullish(),
+  workflow,
+})
+export type RegisterProcessInput = z.infer<typeof registerProcessInputSchema>
+
+/** Drops keys whose value is null: GraphQL clients send them where they mean "not given". */
+function withoutNulls(input: unknown): unknown {
+  if (typeof input !== 'object' || input === null || Array.isArray(input)) return input
+  return Object.fromEntries(Object.entries(input).filter(([, value]) => value !== null))
+}
+
+/** At most this many issues are told: enough to mend an input, too few to flood a log. */
+const issuesMax = 20
+
+export function parseInput<Schema extends z.ZodType>(
+  schema: Schema,
+  input: unknown,
+): { ok: true; value: z.infer<Schema> } | { ok: false; failure: InvalidInput } {
+  const parsed = schema.safeParse(withoutNulls(input))
+  if (parsed.success) return { ok: true, value: parsed.data }
+  const issues = parsed.error.issues
+    .slice(0, issuesMax)
+    .map((issue) => ({ path: issue.path.map(String).join('.'), message: issue.message }))
+  const message = `Nothing was done: ${issues.map(({ path, message }) => `${path || 'the input'} ${message}`).join('; ')}.`
+  return { ok: false, failure: { type: 'InvalidInput', message: message.slice(0, 2000), issues } }
+}

@@ -1,0 +1,74 @@
+import type { RecordedEvent } from '../domain/event.ts'
+import { type RunId, runOfStream } from '../domain/ids.ts'
+import type { RunState } from '../domain/run-state.ts'
+import type { EventStore } from '../event-store/event-store.ts'
+import { fold, loadRun } from './run-log.ts'
+
+/** One live subscription to all lifecycle streams, shared by everybody who waits for a run. */
+export type RunFeed = {
+  /** Reads the store until the signal aborts. @param after a position from before anybody waits. */
+  follow(after: number, signal: AbortSignal): Promise<void>
+  /**
+   * Resolves with the run as soon as `reached` holds of it, and with what it was last when the signal aborts first.
+   * undefined: no such run. @throws StoreUnavailable when the run cannot be read to begin with.
+   */
+  wait(runId: RunId, reached: (run: RunState) => boolean, signal: AbortSignal): Promise<RunState | undefined>
+}
+
+export function createRunFeed(store: EventStore): RunFeed {
+  const listeners = new Map<RunId, Set<(event: RecordedEvent) => void>>()
+
+  async function follow(after: number, signal: AbortSignal): Promise<void> {
+    for await (const { events } of store.subscribe({ after, filter: { streamPrefixes: ['run-'] }, signal })) {
+      for (const event of events) {
+        const runId = runOfStream(event.stream)
+        if (runId !== undefined) for (const listener of listeners.get(runId) ?? []) listener(event)
+      }
+    }
+  }
+
+  async function wait(
+    runId: RunId,
+    reached: (run: RunState) => boolean,
+    signal: AbortSignal,
+  ): Promise<RunState | undefined> {
+    // Listening starts before the read, so that no event falls between the two; revisions sort out the overlap.
+    const { promise: done, resolve, reject } = Promise.withResolvers<void>()
+    const early: RecordedEvent[] = []
+    let state: RunState | undefined
+    const apply = (event: RecordedEvent) => {
+      if (state === undefined || event.revision <= state.revision) return
+      try {
+        state = fold(state, event)
+        if (state !== undefined && reached(state)) resolve()
+      } catch (error) {
+        // An event that cannot be read concerns those who wait for this run, and nobody else.
+        reject(error)
+      }
+    }
+    let receive = (event: RecordedEvent): void => void early.push(event)
+    const stop = listen(runId, (event) => receive(event))
+    signal.addEventListener('abort', () => resolve(), { once: true })
+    try {
+      state = (await loadRun(store, runId))?.state
+      if (state === undefined || reached(state) || signal.aborted) return state
+      receive = apply
+      for (const event of early) apply(event)
+      await done
+      return state
+    } finally {
+      stop()
+    }
+  }
+
+  function listen(runId: RunId, listener: (event: RecordedEvent) => void): () => void {
+    const known = listeners.get(runId) ?? new Set()
+    listeners.set(runId, known.add(listener))
+    return () => {
+      known.delete(listener)
+      if (known.size === 0 && listeners.get(runId) === known) listeners.delete(runId)
+    }
+  }
+
+  return { follow, wait }
+}

@@ -1,0 +1,19 @@
+import type { HostLink } from '../domain/host-link.ts'
+import type { RunState } from '../domain/run-state.ts'
+import type { EventStore } from '../event-store/event-store.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { RunFeed } from './run-feed.ts'
+
+/** What every use case is given. */
+export type UseCaseDeps = {
+  store: EventStore
+  host: HostLink
+  audit: AuditLog
+  feed: RunFeed
+  now: () => Date
+  /**
+   * The run as readers see it, once the projection has passed `position`. When the projection does not get there in
+   * time (it has failed, or is being rebuilt), the given state: it was folded from the same events.
+   */
+  projected(state: RunState, position: number | undefined): Promise<RunState>
+}

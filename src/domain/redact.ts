@@ -1,0 +1,53 @@
+const hidden = '[redacted]'
+
+const secretWords =
+  'token|passwd|password|passphrase|secret|api[-_]?key|access[-_]?key|private[-_]?key|credentials?|auth'
+const secretOption = new RegExp(`^--?(?:[a-z0-9]+[-_])*(?:${secretWords})(?:[-_](?:key|value|id))?$`, 'i')
+const secretOptionWithValue = new RegExp(`^(--?(?:[a-z0-9]+[-_])*(?:${secretWords})(?:[-_](?:key|value|id))?=).+`, 'is')
+const secretAssignment = new RegExp(
+  `\\b([A-Za-z0-9_]*(?:${secretWords})[A-Za-z0-9_]*\\s*[=:]\\s*)("[^"]*"|'[^']*'|[^\\s"',;&]+)`,
+  'gi',
+)
+
+/** Shapes that are secret wherever they stand. */
+const secretShapes: [RegExp, string][] = [
+  [/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{6,}/gi, `$1 ${hidden}`],
+  [/([a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s/@]+@/gi, `$1:${hidden}@`],
+  [/\b(?:sk|pk|rk)-[A-Za-z0-9_-]{8,}/g, hidden],
+  [/\b(?:gh[pousr]_|github_pat_|glpat-|xox[abeoprs]-|npm_|lin_api_)[A-Za-z0-9_-]{8,}/g, hidden],
+  [/\bAKIA[A-Z0-9]{12,}/g, hidden],
+  [/\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, hidden],
+]
+
+/** Text without what looks like a secret: assignments to secret-sounding names, and the shapes of known tokens. */
+export function redactText(text: string): string {
+  const withoutShapes = secretShapes.reduce((shown, [shape, instead]) => shown.replace(shape, instead), text)
+  return withoutShapes.replace(secretAssignment, (whole, name: string, value: string) =>
+    /^(Bearer|Basic)$/i.test(value) || value.startsWith('[redacted') ? whole : `${name}${hidden}`,
+  )
+}
+
+/**
+ * One line for people from an argv, without the values of secret-sounding options.
+ * @returns at most `max` characters
+ */
+export function redactCommand(argv: readonly string[], max = 200): string {
+  const shown = argv.map((argument, index) => {
+    if (secretOption.test(argv[index - 1] ?? '')) return hidden
+    const [, option] = secretOptionWithValue.exec(argument) ?? []
+    return option === undefined ? redactText(argument) : `${option}${hidden}`
+  })
+  return oneLine(shown.join(' '), max)
+}
+
+const ansiEscape = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g
+
+/** Without terminal escapes and control characters, redacted, at most `max` characters. */
+export function redactLine(text: string, max = 500): string {
+  return oneLine(redactText(oneLine(text.replace(ansiEscape, ''), 4 * max)), max)
+}
+
+function oneLine(text: string, max: number): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go
+  return [...text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').trim()].slice(0, max).join('')
+}
