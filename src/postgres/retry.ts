@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** Resolves after about `ms` (between half of it and all of it, so that processes do not act in step), or on abort. */
-export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+export async function pause(ms: number, signal?: AbortSignal): Promise<void> {
   const jittered = ms * (0.5 + Math.random() / 2)
   // The only way this rejects is the abort.
   await delay(jittered, undefined, { signal }).catch(() => {})

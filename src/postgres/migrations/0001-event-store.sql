@@ -36,14 +36,14 @@ create table event_store.streams (
 
 -- One row: the position of the last event. Its lock is what makes position order commit order.
 create table event_store.counter (
-  only boolean primary key default true check (only),
+  single boolean primary key default true check (single),
   position bigint not null
 ) with (fillfactor = 10);
 insert into event_store.counter (position) values (0);
 
 -- One row: which store this is. A data directory is bound to it.
 create table event_store.identity (
-  only boolean primary key default true check (only),
+  single boolean primary key default true check (single),
   store_id uuid not null default gen_random_uuid(),
   created_at timestamptz not null default now()
 );

@@ -1,0 +1,68 @@
+import type { NewEvent } from '../domain/event.ts'
+import type { ExpectedRevision } from './event-store.ts'
+
+/** More in one append is a bug of the caller: nothing that belongs together is this large. */
+export const appendLimits = { events: 10_000, bytes: 16 * 1024 * 1024 }
+
+export type EncodedEvent = {
+  /** Lower case: databases compare ids without regard to it. */
+  id: string
+  /** `{"type":…,"v":…,"data":…,"metadata":…}` */
+  json: string
+}
+
+/**
+ * What every engine checks and does before an append.
+ *
+ * NUL characters and lone surrogates become U+FFFD: JSON can express them, but neither PostgreSQL's text nor UTF-8
+ * can, and what an agent prints must not be able to stop the projections.
+ *
+ * @throws TypeError for what no engine can store: a bug of the caller.
+ */
+export function encodeAppend(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): EncodedEvent[] {
+  checkStream(stream)
+  checkExpected(expected)
+  if (events.length === 0) throw new TypeError('an append needs at least one event')
+  if (events.length > appendLimits.events) {
+    throw new TypeError(`an append has ${appendLimits.events} events at most, this one has ${events.length}`)
+  }
+  const encoded = events.map(encodeEvent)
+  if (new Set(encoded.map((event) => event.id)).size < encoded.length) {
+    throw new TypeError(`an append to ${stream} has the same event id twice`)
+  }
+  if (sizeOf(encoded) > appendLimits.bytes) {
+    throw new TypeError(`an append has ${appendLimits.bytes} bytes at most, this one to ${stream} is larger`)
+  }
+  return encoded
+}
+
+/** In UTF-16 units: near enough for limits. */
+export const sizeOf = (events: readonly EncodedEvent[]) => events.reduce((sum, event) => sum + event.json.length, 0)
+
+function checkStream(stream: string): void {
+  if (!/^[\x21-\x7e]{1,200}$/.test(stream)) {
+    throw new TypeError(
+      `a stream's name is 1 to 200 printable ASCII characters without spaces: ${JSON.stringify(stream)}`,
+    )
+  }
+}
+
+function checkExpected(expected: ExpectedRevision): void {
+  if (typeof expected !== 'number' || (Number.isSafeInteger(expected) && expected >= 0)) return
+  throw new TypeError(`an expected revision is a whole number from 0, not ${expected}`)
+}
+
+function encodeEvent(event: NewEvent): EncodedEvent {
+  const { type, v, data, metadata } = event
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(metadata.eventId)) {
+    throw new TypeError(`an event id is a UUID: ${JSON.stringify(metadata.eventId)} (${type})`)
+  }
+  if (data === undefined) throw new TypeError(`the data of ${type} is undefined, which JSON cannot express`)
+  const json = JSON.stringify({ type, v, data, metadata })
+  return { id: metadata.eventId.toLowerCase(), json: json.includes('\\u') ? withoutUnstorable(json) : json }
+}
+
+/** JSON.stringify escapes a surrogate only when it is alone; an even number of backslashes before it is text. */
+const unstorable = /(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g
+
+const withoutUnstorable = (json: string) => json.replace(unstorable, '$1\ufffd')

@@ -1,0 +1,86 @@
+import type pg from 'pg'
+import { type DatabaseConnection, isUnavailable, openPool } from '../postgres/connection.ts'
+import { migrate } from '../postgres/migrate.ts'
+import { type EventStore, StoreUnavailable } from './event-store.ts'
+import { createAppender, unavailable } from './postgres-appender.ts'
+import { createReader, type Query } from './postgres-reader.ts'
+import { createSubscriptions } from './postgres-subscriptions.ts'
+
+export type PostgresEventStoreOptions = {
+  connection: DatabaseConnection
+  /** How often at least a process with subscribers asks for news. Default 1,000. */
+  pollMs?: number
+}
+
+/**
+ * The event store in PostgreSQL. Connects on first use, and migrates its database then.
+ *
+ * Beyond {@link EventStore}'s promises: a subscription from `'end'` first yields an empty batch, which tells where it
+ * begins. Every method throws DatabaseTooNew when a newer Runwarden has migrated the database.
+ */
+export function createPostgresEventStore({ connection, pollMs = 1_000 }: PostgresEventStoreOptions): EventStore {
+  const readPool = openPool(connection, { purpose: 'reads' })
+  const appendPool = openPool(connection, { purpose: 'appends', max: 1, statementTimeoutMs: 10_000 })
+
+  let migrated: Promise<unknown> | undefined
+  const ready = () => {
+    migrated ??= migrate(readPool).catch((error) => {
+      migrated = undefined
+      throw error
+    })
+    return migrated
+  }
+  const queryOf =
+    (pool: pg.Pool): Query =>
+    async (statement) => {
+      await ready()
+      const { rows } = await pool.query({ ...statement, rowMode: 'array' })
+      return rows
+    }
+
+  const reader = createReader(queryOf(readPool))
+  const subscriptions = createSubscriptions(connection, reader, pollMs)
+  const appender = createAppender(queryOf(appendPool), subscriptions.nudge)
+
+  let storeId: string | undefined
+  let closed: Promise<void> | undefined
+
+  /** Outside a subscription nobody waits for the store's return. */
+  async function orUnavailable<Result>(work: Promise<Result>): Promise<Result> {
+    try {
+      return await work
+    } catch (error) {
+      throw isUnavailable(error) ? unavailable(error) : error
+    }
+  }
+
+  async function* eachOrUnavailable<Item>(items: AsyncGenerator<Item>): AsyncGenerator<Item> {
+    if (closed) throw new StoreUnavailable('the event store is closed')
+    try {
+      yield* items
+    } catch (error) {
+      throw isUnavailable(error) ? unavailable(error) : error
+    }
+  }
+
+  async function close(): Promise<void> {
+    await Promise.all([appender.drain(), subscriptions.close()])
+    await Promise.all([readPool.end(), appendPool.end()])
+  }
+
+  return {
+    append: appender.append,
+    readStream: (stream, options) => eachOrUnavailable(reader.stream(stream, options)),
+    readAll: (after, options) => eachOrUnavailable(reader.all(after, options?.signal)),
+    subscribe: subscriptions.subscribe,
+    head: () => orUnavailable(reader.head()),
+    async storeId() {
+      storeId ??= await orUnavailable(reader.storeId())
+      return storeId
+    },
+    close() {
+      closed ??= close()
+      return closed
+    },
+  }
+}
