@@ -1,6 +1,6 @@
 import type { FactBody } from './host-link.ts'
 import type { RunEventBody } from './run-events.ts'
-import { isTerminal, type RunState } from './run-state.ts'
+import { canFollow, type RunState } from './run-state.ts'
 
 /**
  * The event that a host's fact becomes. Never a rejection: what happened has happened, and a fact that no longer fits
@@ -8,7 +8,12 @@ import { isTerminal, type RunState } from './run-state.ts'
  * @param state undefined when the fact's run was never requested in this store.
  */
 export function absorb(fact: FactBody, state: RunState | undefined): RunEventBody {
-  if (state === undefined || !fits(fact, state)) return late(fact, state)
+  if (state === undefined) return late(fact, state)
+  const event = eventOf(fact, state)
+  return canFollow(event, state) ? event : late(fact, state)
+}
+
+function eventOf(fact: FactBody, state: RunState): RunEventBody {
   switch (fact.type) {
     case 'LaunchFailed':
       return launchFailed(fact.data, state)
@@ -18,25 +23,6 @@ export function absorb(fact: FactBody, state: RunState | undefined): RunEventBod
       return { type: 'KillUnverified', data: { receipt: fact.data.receipt } }
     default:
       return fact
-  }
-}
-
-function fits(fact: FactBody, state: RunState): boolean {
-  switch (fact.type) {
-    case 'RunStarted':
-      return !isTerminal(state.status) && state.root === null
-    case 'LaunchFailed':
-      return !isTerminal(state.status) && state.root === null
-    case 'TreeGone':
-      return !isTerminal(state.status) && fact.data.receipt.proven
-    case 'ProcessExited':
-      return !isTerminal(state.status) && state.rootExit === null
-    case 'CleanupStepCompleted':
-    case 'CleanupStepFailed':
-    case 'RunCleaned':
-      return isTerminal(state.status) && state.cleanup.doneAt === null
-    default:
-      return !isTerminal(state.status)
   }
 }
 

@@ -73,12 +73,13 @@ function requestKill(command: RequestKill, state: RunState | undefined): Decisio
     return reject({ code: 'AlreadyEnded', status: state.status, endedAt: state.endedAt ?? state.requestedAt })
   }
   if (joins(command, state)) return accept()
+  const kind = stronger(command.kind, state.kill?.kind)
   return accept({
     type: 'KillRequested',
     data: {
-      kind: command.kind,
+      kind,
       reason: command.reason,
-      graceMs: command.kind === 'graceful' ? state.policy.graceMs : 0,
+      graceMs: kind === 'graceful' ? state.policy.graceMs : 0,
       proofDeadlineMs: state.policy.proofDeadlineMs,
       idempotencyKey: command.idempotencyKey,
     },
@@ -91,6 +92,9 @@ const isRetryOf = (command: RequestKill, state: RunState) =>
 /** A kill that is no stronger than the one under way. After KILL_UNVERIFIED every request tries again. */
 const joins = (command: RequestKill, state: RunState) =>
   state.kill !== null && state.status !== 'KILL_UNVERIFIED' && strength[command.kind] <= strength[state.kill.kind]
+
+/** A kill that is tried again goes on at least as hard as before: what a host is asked for never grows weaker. */
+const stronger = (kind: KillKind, before: KillKind = 'graceful') => (strength[kind] >= strength[before] ? kind : before)
 
 const accept = (...events: RunEventBody[]): Decision => ({ ok: true, events })
 const reject = (rejection: Rejection): Decision => ({ ok: false, rejection })

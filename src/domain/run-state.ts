@@ -2,9 +2,9 @@ import type { Actor, EventMetadata } from './event.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
 import type { Policy } from './policy.ts'
-import type { ProcessIdentity } from './process-identity.ts'
+import { type ProcessIdentity, sameProcess } from './process-identity.ts'
 import type { ProofLevel, Receipt, RootExit } from './receipt.ts'
-import type { KillKind, RecordedRunEvent, Usage } from './run-events.ts'
+import type { KillKind, RecordedRunEvent, RunEventBody, Usage } from './run-events.ts'
 
 export const runStatuses = [
   'REQUESTED',
@@ -49,7 +49,7 @@ export type RunState = {
   killPhase: KillPhase
   /** The strongest kill asked for so far. */
   kill: KillState | null
-  /** When the ladder first signalled the tree, whatever its cause. */
+  /** When a kill first signalled the tree. Signals to leftovers do not count: their root had ended by itself. */
   firstSignalAt: string | null
   attempt: number
   root: ProcessIdentity | null
@@ -101,7 +101,7 @@ export const isTerminal = (status: RunStatus) =>
 
 /** Holds a place in its host's capacity. KILL_UNVERIFIED does: something of it may still live. */
 export const holdsSlot = (state: RunState) =>
-  !isTerminal(state.status) && state.status !== 'REQUESTED' && (state.root !== null || state.attempt > 0)
+  state.status === 'KILL_UNVERIFIED' || (!isTerminal(state.status) && state.root !== null)
 
 /** cache reads / all input tokens; null without input. */
 export function cacheReadRatio(usage: Usage | null): number | null {
@@ -109,6 +109,45 @@ export function cacheReadRatio(usage: Usage | null): number | null {
   const all = read + (usage?.inputTokens ?? 0) + (usage?.cacheCreationTokens ?? 0)
   return all === 0 ? null : read / all
 }
+
+/** Whether the event may change what is known of the run: an end is for good, and rests on proof. */
+export function canFollow(event: RunEventBody, state: RunState): boolean {
+  const over = isTerminal(state.status)
+  switch (event.type) {
+    case 'RunStarted':
+      return !over && state.root === null
+    case 'ProcessExited':
+      return !over && state.rootExit === null
+    case 'RunKilled':
+    case 'RunCompleted':
+    case 'RunLost':
+      return !over && proves(event.data.receipt, state)
+    case 'RunFailed':
+      return (
+        !over && (event.data.receipt === null ? neverLaunched(event.data, state) : proves(event.data.receipt, state))
+      )
+    case 'KillUnverified':
+      return !over && event.data.receipt.runId === state.runId
+    case 'CleanupStepCompleted':
+    case 'CleanupStepFailed':
+    case 'RunCleaned':
+      return over && state.cleanup.doneAt === null
+    case 'LateResultObserved':
+    case 'TelemetrySummarised':
+      return true
+    default:
+      return !over
+  }
+}
+
+/** A receipt proves the death of the run it was made for, and of the very process that was started. */
+function proves(receipt: Receipt, state: RunState): boolean {
+  if (!receipt.proven || receipt.runId !== state.runId) return false
+  return state.root === null || (receipt.root !== null && sameProcess(receipt.root, state.root))
+}
+
+const neverLaunched = (data: { reason: string }, state: RunState) =>
+  data.reason === 'LAUNCH_FAILED' && state.root === null
 
 /** At most this many notices are kept in the state; the events keep them all. */
 const noticesMax = 20
@@ -120,7 +159,7 @@ const noticesMax = 20
 export function evolve(state: RunState | undefined, event: RecordedRunEvent): RunState | undefined {
   if (event.type === 'RunRequested') return state ?? requested(event)
   if (state === undefined) return undefined
-  const next = apply(state, event)
+  const next = canFollow(event, state) ? apply(state, event) : state
   return {
     ...next,
     revision: event.type === 'HeartbeatRecorded' ? state.revision : event.revision,
@@ -193,7 +232,7 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         level: event.data.level,
         workspacePath: event.data.workspacePath,
         startedAt: event.data.startedAt,
-        phaseSince: event.data.startedAt,
+        phaseSince: state.phase === 'initialization' ? event.data.startedAt : state.phaseSince,
       }
     case 'RunAdopted':
       return state
@@ -209,9 +248,9 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
     case 'KillRequested':
       return killRequested(state, event)
     case 'SigtermSent':
-      return { ...state, ...signalled(state, at), killPhase: state.kill === null ? state.killPhase : 'TERMINATING' }
+      return { ...state, ...signalled(state, event) }
     case 'SigkillSent':
-      return { ...state, ...signalled(state, at), killPhase: state.kill === null ? state.killPhase : 'KILLING' }
+      return { ...state, ...signalled(state, event), killPhase: state.kill === null ? state.killPhase : 'KILLING' }
     case 'ProcessExited':
       return {
         ...state,
@@ -279,7 +318,12 @@ function killRequested(state: RunState, event: Extract<RecordedRunEvent, { type:
 
 const causeOf = ({ correlationId, eventId }: EventMetadata) => ({ correlationId, eventId })
 
-const signalled = (state: RunState, at: string) => ({ firstSignalAt: state.firstSignalAt ?? at })
+const signalled = (
+  state: RunState,
+  { data, metadata }: Extract<RecordedRunEvent, { type: 'SigtermSent' | 'SigkillSent' }>,
+) => ({
+  firstSignalAt: state.firstSignalAt ?? (data.cause === 'kill' ? metadata.occurredAt : null),
+})
 
 function ended(state: RunState, at: string, status: RunStatus, receipt: Receipt | null): RunState {
   return {
@@ -313,7 +357,7 @@ function withTelemetry(state: RunState, data: Telemetry, at: string | null): Run
     usage: data.usage === undefined ? state.usage : { ...state.usage, ...data.usage },
     lastOutput: data.lastOutput ?? state.lastOutput,
     outputBytes: data.outputBytes ?? state.outputBytes,
-    processes: data.processes ?? state.processes,
+    processes: isTerminal(state.status) ? 0 : (data.processes ?? state.processes),
     cpuMs: data.cpuMs ?? state.cpuMs,
     rssBytes: data.rssBytes ?? state.rssBytes,
     peakRssBytes: largest(state.peakRssBytes, data.rssBytes),
