@@ -84,3 +84,9 @@ export function exists(identity: ProcessIdentity): boolean {
   const now = readIdentity(identity.pid)
   return now !== undefined && sameProcess(now, identity)
 }
+
+/** The very same process is still there and has not ended: a zombie is only waiting to be collected. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  const stat = readStat(identity.pid)
+  return stat !== undefined && sameProcess(identityOf(stat), identity) && stat.state !== 'Z' && stat.state !== 'X'
+}

@@ -3,7 +3,7 @@ import { chmod, lstat, mkdir, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
-import { isGone } from '../os/process-identity.ts'
+import { isAlive, isGone } from '../os/process-identity.ts'
 import { checkReach, makeSocketDirectory, writeAccessRules } from './access.ts'
 import { type Account, chooseAccount } from './account.ts'
 import { findBinaries } from './binaries.ts'
@@ -12,7 +12,6 @@ import { connectionTo, type EmbeddedConnection, ensureDatabase, takesConnections
 import { diskFull, EmbeddedPostgresError, explainFileError, saysDiskFull } from './embedded-error.ts'
 import {
   adoptPostmaster,
-  isAlive,
   type Postmaster,
   type PostmasterExit,
   spawnPostmaster,

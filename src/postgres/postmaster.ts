@@ -3,8 +3,8 @@ import { once } from 'node:events'
 import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type ProcessIdentity, sameProcess } from '../domain/process-identity.ts'
-import { identityOf, isGone, readIdentity, readStat } from '../os/process-identity.ts'
+import type { ProcessIdentity } from '../domain/process-identity.ts'
+import { identityOf, isAlive, isGone, readIdentity, readStat } from '../os/process-identity.ts'
 import { type Account, runAs } from './account.ts'
 import { EmbeddedPostgresError } from './embedded-error.ts'
 import { programEnvironment } from './program.ts'
@@ -75,12 +75,6 @@ function isPostmasterOf(cluster: string, pid: number): boolean {
 function sameDirectory(a: string, b: string): boolean {
   const [left, right] = [a, b].map((path) => statSync(path, { bigint: true, throwIfNoEntry: false }))
   return left !== undefined && left.dev === right?.dev && left.ino === right.ino
-}
-
-/** Alive by identity: a zombie has ended. */
-export function isAlive(identity: ProcessIdentity): boolean {
-  const stat = readStat(identity.pid)
-  return stat !== undefined && sameProcess(identityOf(stat), identity) && stat.state !== 'Z' && stat.state !== 'X'
 }
 
 /** Starts a server in a session of its own, so that Ctrl-C in our terminal is not for it. */

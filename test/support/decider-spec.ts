@@ -1,9 +1,10 @@
 import { expect } from 'vitest'
 import { absorb } from '../../src/domain/absorb.ts'
 import { type Command, decide, type Rejection } from '../../src/domain/decide.ts'
+import { evolve } from '../../src/domain/evolve.ts'
 import type { FactBody } from '../../src/domain/host-link.ts'
 import type { RunEventBody } from '../../src/domain/run-events.ts'
-import { evolve, type RunState } from '../../src/domain/run-state.ts'
+import type { RunState } from '../../src/domain/run-state.ts'
 import { type Place, record } from './run-events.ts'
 
 type History = readonly (RunEventBody & Place)[]
