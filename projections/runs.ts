@@ -1,8 +1,9 @@
 import type pg from 'pg'
 import type { RecordedEvent } from '../src/domain/event.ts'
+import { evolve } from '../src/domain/evolve.ts'
 import { type RunId, runOfStream } from '../src/domain/ids.ts'
 import { readRunEvent } from '../src/domain/run-events.ts'
-import { evolve, type RunState } from '../src/domain/run-state.ts'
+import type { RunState } from '../src/domain/run-state.ts'
 import type { Projection } from './projection.ts'
 
 /** Every run as the domain folds it, with columns for what lists filter and sort by. */

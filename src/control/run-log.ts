@@ -1,4 +1,5 @@
 import type { EventMetadata, RecordedEvent } from '../domain/event.ts'
+import { evolve } from '../domain/evolve.ts'
 import { type RunId, runStream, telemetryStream } from '../domain/ids.ts'
 import {
   type NewRunEvent,
@@ -7,7 +8,7 @@ import {
   readRunEvent,
   runEventVersion,
 } from '../domain/run-events.ts'
-import { evolve, type RunState } from '../domain/run-state.ts'
+import type { RunState } from '../domain/run-state.ts'
 import type { EventStore } from '../event-store/event-store.ts'
 
 /** A run folded from its own stream: the only thing that decisions rest on. */

@@ -1,6 +1,7 @@
+import { canFollow } from './can-follow.ts'
 import type { FactBody } from './host-link.ts'
 import type { RunEventBody } from './run-events.ts'
-import { canFollow, type RunState } from './run-state.ts'
+import type { RunState } from './run-state.ts'
 
 /**
  * The event that a host's fact becomes. Never a rejection: what happened has happened, and a fact that no longer fits

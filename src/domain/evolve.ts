@@ -1,0 +1,227 @@
+import { canFollow } from './can-follow.ts'
+import type { EventMetadata } from './event.ts'
+import type { Receipt } from './receipt.ts'
+import type { RecordedRunEvent } from './run-events.ts'
+import { type CleanupStep, isTerminal, type RunState, type RunStatus } from './run-state.ts'
+
+/** At most this many notices are kept in the state; the events keep them all. */
+const noticesMax = 20
+
+/**
+ * The state after one more event. Total: an event that cannot follow leaves the state as it is (apart from counters).
+ * @param state undefined before RunRequested.
+ */
+export function evolve(state: RunState | undefined, event: RecordedRunEvent): RunState | undefined {
+  if (event.type === 'RunRequested') return state ?? requested(event)
+  if (state === undefined) return undefined
+  const next = canFollow(event, state) ? apply(state, event) : state
+  return {
+    ...next,
+    revision: event.type === 'HeartbeatRecorded' ? state.revision : event.revision,
+    factSequence: Math.max(state.factSequence, event.metadata.fact?.sequence ?? 0),
+  }
+}
+
+function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): RunState {
+  const { data, metadata } = event
+  return {
+    runId: data.runId,
+    workflow: data.workflow,
+    origin: data.origin,
+    host: data.host,
+    launch: data.launch,
+    registered: data.registered,
+    policy: data.policy,
+    labels: data.labels,
+    idempotencyKey: data.idempotencyKey ?? null,
+    requestedBy: metadata.actor,
+    requestedAt: metadata.occurredAt,
+    cause: causeOf(metadata),
+    status: 'REQUESTED',
+    killPhase: 'NONE',
+    kill: null,
+    firstSignalAt: null,
+    attempt: 0,
+    root: null,
+    level: null,
+    workspacePath: data.registered?.workspacePath ?? null,
+    startedAt: null,
+    endedAt: null,
+    rootExit: null,
+    receipt: null,
+    failure: null,
+    phase: 'initialization',
+    phaseSince: metadata.occurredAt,
+    turns: 0,
+    firstTurnAt: null,
+    lastTurnAt: null,
+    progressPercent: null,
+    usage: null,
+    lastOutput: null,
+    outputBytes: 0,
+    processes: null,
+    cpuMs: null,
+    rssBytes: null,
+    peakRssBytes: null,
+    peakProcesses: null,
+    lastHeartbeatAt: null,
+    notices: [],
+    cleanup: { status: 'NONE', steps: [], doneAt: null },
+    lateResults: 0,
+    revision: event.revision,
+    factSequence: 0,
+  }
+}
+
+function apply(state: RunState, event: RecordedRunEvent): RunState {
+  const at = event.metadata.occurredAt
+  switch (event.type) {
+    case 'RunRequested':
+      return state
+    case 'RunStarted':
+      return {
+        ...state,
+        status: state.status === 'REQUESTED' ? 'RUNNING' : state.status,
+        attempt: event.data.attempt,
+        root: event.data.root,
+        level: event.data.level,
+        workspacePath: event.data.workspacePath,
+        startedAt: event.data.startedAt,
+        phaseSince: state.phase === 'initialization' ? event.data.startedAt : state.phaseSince,
+      }
+    case 'RunAdopted':
+      return state
+    case 'PhaseChanged':
+      return { ...state, phase: event.data.phase, phaseSince: at }
+    case 'TurnCompleted':
+      return {
+        ...state,
+        turns: Math.max(state.turns, event.data.turn),
+        firstTurnAt: state.firstTurnAt ?? at,
+        lastTurnAt: at,
+      }
+    case 'KillRequested':
+      return killRequested(state, event)
+    case 'SigtermSent':
+      return { ...state, ...signalled(state, event) }
+    case 'SigkillSent':
+      return { ...state, ...signalled(state, event), killPhase: state.kill === null ? state.killPhase : 'KILLING' }
+    case 'ProcessExited':
+      return {
+        ...state,
+        rootExit: { ...event.data, beforeFirstSignal: state.firstSignalAt === null },
+        killPhase: state.firstSignalAt !== null && state.kill !== null ? 'VERIFYING' : state.killPhase,
+      }
+    case 'RunKilled':
+      return ended(state, at, 'KILLED', event.data.receipt)
+    case 'RunCompleted':
+      return ended(state, at, 'COMPLETED', event.data.receipt)
+    case 'RunLost':
+      return ended(state, at, 'LOST', event.data.receipt)
+    case 'RunFailed':
+      return {
+        ...ended(state, at, 'FAILED', event.data.receipt),
+        failure: { reason: event.data.reason, message: event.data.message, code: event.data.code ?? null },
+      }
+    case 'KillUnverified':
+      return { ...state, status: 'KILL_UNVERIFIED', killPhase: 'VERIFYING', receipt: event.data.receipt }
+    case 'CleanupStepCompleted':
+      return withStep(state, event.data.step, { status: 'COMPLETED', detail: event.data.detail, at })
+    case 'CleanupStepFailed':
+      return withStep(state, event.data.step, { status: 'FAILED', detail: event.data.error, at })
+    case 'RunCleaned':
+      return {
+        ...state,
+        killPhase: state.killPhase === 'NONE' ? 'NONE' : 'DONE',
+        cleanup: {
+          ...state.cleanup,
+          status: event.data.failedSteps.length === 0 ? 'DONE' : 'FAILED',
+          doneAt: at,
+        },
+      }
+    case 'LateResultObserved':
+      return { ...state, lateResults: state.lateResults + 1 }
+    case 'HeartbeatRecorded':
+      return withTelemetry(state, event.data, at)
+    case 'TelemetrySummarised':
+      return {
+        ...withTelemetry(state, event.data, event.data.lastHeartbeatAt ?? state.lastHeartbeatAt),
+        peakRssBytes: event.data.peakRssBytes ?? state.peakRssBytes,
+        peakProcesses: event.data.peakProcesses ?? state.peakProcesses,
+      }
+  }
+}
+
+function killRequested(state: RunState, event: Extract<RecordedRunEvent, { type: 'KillRequested' }>): RunState {
+  const { kind, reason, graceMs, proofDeadlineMs, idempotencyKey } = event.data
+  return {
+    ...state,
+    cause: causeOf(event.metadata),
+    status: 'KILLING',
+    killPhase: kind === 'graceful' ? 'TERMINATING' : 'KILLING',
+    kill: {
+      kind,
+      reason,
+      graceMs,
+      proofDeadlineMs,
+      requestedBy: event.metadata.actor,
+      requestedAt: event.metadata.occurredAt,
+      idempotencyKeys: [...(state.kill?.idempotencyKeys ?? []), ...(idempotencyKey ? [idempotencyKey] : [])],
+    },
+  }
+}
+
+const causeOf = ({ correlationId, eventId }: EventMetadata) => ({ correlationId, eventId })
+
+const signalled = (
+  state: RunState,
+  { data, metadata }: Extract<RecordedRunEvent, { type: 'SigtermSent' | 'SigkillSent' }>,
+) => ({
+  firstSignalAt: state.firstSignalAt ?? (data.cause === 'kill' ? metadata.occurredAt : null),
+})
+
+function ended(state: RunState, at: string, status: RunStatus, receipt: Receipt | null): RunState {
+  return {
+    ...state,
+    status,
+    endedAt: at,
+    receipt,
+    processes: 0,
+    killPhase: state.kill === null ? 'NONE' : 'CLEANING',
+    cleanup: { ...state.cleanup, status: 'RUNNING' },
+  }
+}
+
+function withStep(state: RunState, step: string, result: Pick<CleanupStep, 'status' | 'detail' | 'at'>): RunState {
+  const before = state.cleanup.steps.find((known) => known.step === step)
+  const after: CleanupStep = { step, ...result, attempts: (before?.attempts ?? 0) + 1 }
+  const steps =
+    before === undefined
+      ? [...state.cleanup.steps, after]
+      : state.cleanup.steps.map((known) => (known === before ? after : known))
+  return { ...state, cleanup: { ...state.cleanup, status: 'RUNNING', steps } }
+}
+
+type Telemetry = Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' | 'TelemetrySummarised' }>['data']
+
+function withTelemetry(state: RunState, data: Telemetry, at: string | null): RunState {
+  const notices = 'notices' in data && data.notices !== undefined ? data.notices : []
+  return {
+    ...state,
+    progressPercent: data.progressPercent ?? state.progressPercent,
+    usage: data.usage === undefined ? state.usage : { ...state.usage, ...data.usage },
+    lastOutput: data.lastOutput ?? state.lastOutput,
+    outputBytes: data.outputBytes ?? state.outputBytes,
+    processes: isTerminal(state.status) ? 0 : (data.processes ?? state.processes),
+    cpuMs: data.cpuMs ?? state.cpuMs,
+    rssBytes: data.rssBytes ?? state.rssBytes,
+    peakRssBytes: largest(state.peakRssBytes, data.rssBytes),
+    peakProcesses: largest(state.peakProcesses, data.processes),
+    lastHeartbeatAt: at,
+    notices: [...state.notices, ...notices.map((notice) => ({ ...notice, at: at ?? state.requestedAt }))].slice(
+      -noticesMax,
+    ),
+  }
+}
+
+const largest = (a: number | null, b: number | undefined) => (b === undefined ? a : Math.max(a ?? 0, b))
