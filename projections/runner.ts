@@ -1,0 +1,178 @@
+import type pg from 'pg'
+import type { RecordedEvent } from '../src/domain/event.ts'
+import type { EventBatch, EventStore } from '../src/event-store/event-store.ts'
+import { migrate } from '../src/postgres/migrate.ts'
+import { backoffMs, pause } from '../src/postgres/retry.ts'
+import { advance, type Checkpoint, type ProjectionFailure, readCheckpoint, recordFailure } from './checkpoint.ts'
+import { applyBatch, FoldFailed, fold } from './fold.ts'
+import type { Positions } from './positions.ts'
+import type { Projection } from './projection.ts'
+import { rebuildProjection } from './rebuild.ts'
+import { acquireLock, inTransaction, isPassing, openSession, type Session } from './session.ts'
+
+/**
+ * `running`: follows the store. `standby`: another process runs it. `rebuilding`: its tables are being built anew.
+ * `failed`: an event, or a setting, that it cannot get past. `waiting-for-store`: the store or the database is away.
+ */
+export type RunnerState = 'running' | 'standby' | 'rebuilding' | 'failed' | 'waiting-for-store'
+
+export type Logger = {
+  info(details: object, message: string): void
+  error(details: object, message: string): void
+}
+
+export type RunnerContext = { store: EventStore; pool: pg.Pool; positions: Positions; log: Logger }
+
+export type Runner = ReturnType<typeof createRunner>
+
+/** How often a stopped projection looks whether somebody has rebuilt it. */
+const stoppedPollMs = 2_000
+
+/** Keeps one projection up to date, for as long as this process holds its lock. */
+export function createRunner(projection: Projection, { store, pool, positions, log }: RunnerContext) {
+  const { name } = projection
+  let state: RunnerState = 'standby'
+  let problem: string | undefined
+  let waking = new AbortController()
+
+  async function run(signal: AbortSignal): Promise<void> {
+    let failures = 0
+    while (!signal.aborted) {
+      let session: Session | undefined
+      try {
+        await migrate(pool)
+        session = await openSession(pool, `runwarden projection ${name}`)
+        await lead(session, signal, () => {
+          failures = 0
+        })
+      } catch (error) {
+        if (signal.aborted) return
+        failures += 1
+        interrupted(error, session, failures)
+        await pause(backoffMs(failures), signal)
+      } finally {
+        await session?.close()
+      }
+    }
+  }
+
+  function interrupted(error: unknown, session: Session | undefined, failures: number): void {
+    const passing = isPassing(error) || session?.lost.aborted === true
+    state = passing ? 'waiting-for-store' : 'failed'
+    problem = error instanceof Error ? error.message : String(error)
+    // Once per outage, not once per try.
+    if (failures === 1) log.error({ projection: name, err: error }, passing ? 'projection waits' : 'projection failed')
+  }
+
+  /** From the lock to the end of the session. */
+  async function lead(session: Session, signal: AbortSignal, succeeded: () => void): Promise<void> {
+    state = 'standby'
+    problem = undefined
+    if (!(await acquireLock(session, 'run', name, signal))) return
+    while (!signal.aborted) {
+      try {
+        const checkpoint = await prepare(session, signal)
+        state = 'running'
+        succeeded()
+        await follow(session, checkpoint, signal)
+      } catch (error) {
+        if (!(error instanceof FoldFailed) || signal.aborted) throw error
+        await stopped(session, error, signal)
+      }
+    }
+  }
+
+  /** Tables that are missing, or made by other code or from another store, are built before anything else. */
+  async function prepare(session: Session, signal: AbortSignal): Promise<Checkpoint> {
+    for (;;) {
+      const checkpoint = await readCheckpoint(session.client, name)
+      const reason = await reasonToRebuild(session, checkpoint)
+      if (checkpoint !== undefined && reason === undefined) return checkpoint
+      state = 'rebuilding'
+      log.info({ projection: name, reason }, 'projection is built anew')
+      const result = await rebuildProjection(projection, { store, pool }, signal)
+      log.info({ projection: name, ...result }, 'projection was built anew')
+      positions.reached(name, result.position)
+    }
+  }
+
+  async function reasonToRebuild(session: Session, checkpoint: Checkpoint | undefined): Promise<string | undefined> {
+    if (checkpoint === undefined || checkpoint.version === 0) return 'it has not been built yet'
+    if (checkpoint.version > projection.version) {
+      throw new Error(
+        `its tables are of version ${checkpoint.version}, made by a newer Runwarden; this one knows version ` +
+          `${projection.version}. To go back, run "runwarden projections rebuild".`,
+      )
+    }
+    if (checkpoint.version < projection.version) return `version ${checkpoint.version} → ${projection.version}`
+    if (checkpoint.storeId !== (await store.storeId())) return 'it was built from another event store'
+    if (checkpoint.position > (await store.head())) return 'the event store was set back'
+    for (const table of projection.tables) {
+      const { rows } = await session.client.query('SELECT to_regclass($1) AS oid', [`public.${table}`])
+      if (rows[0].oid === null) return `the table ${table} is missing`
+    }
+    return undefined
+  }
+
+  /** Returns when the checkpoint turns out to be elsewhere, or on abort. */
+  async function follow(session: Session, checkpoint: Checkpoint, signal: AbortSignal): Promise<void> {
+    const either = AbortSignal.any([signal, session.lost])
+    const filter = { streamPrefixes: projection.streamPrefixes }
+    let { position } = checkpoint
+    positions.reached(name, position)
+    for await (const batch of store.subscribe({ after: position, filter, signal: either, batchSize: 2_000 })) {
+      if (!(await take(session, batch, position))) return
+      position = batch.position
+    }
+    if (session.lost.aborted && !signal.aborted) throw session.lost.reason
+  }
+
+  async function take(session: Session, batch: EventBatch, from: number): Promise<boolean> {
+    if (batch.events.length > 0) return applyBatch(batch, from, (...step) => apply(session, ...step))
+    return apply(session, [], from, batch.position)
+  }
+
+  /** Rows and checkpoint, together or not at all. */
+  async function apply(session: Session, events: readonly RecordedEvent[], from: number, to: number) {
+    if (to === from) return true
+    const outcome =
+      events.length === 0
+        ? await advance(session.client, projection, from, to)
+        : await inTransaction(session.client, async () => {
+            const outcome = await advance(session.client, projection, from, to)
+            if (outcome === 'advanced') await fold(projection, events, session.client)
+            return outcome
+          })
+    if (outcome !== 'advanced') return false
+    positions.reached(name, to)
+    return true
+  }
+
+  /** Shows what stopped it, and waits for a rebuild, here or in another process. */
+  async function stopped(session: Session, error: FoldFailed, signal: AbortSignal): Promise<void> {
+    const failure: ProjectionFailure = error.failure
+    await recordFailure(session.client, name, failure)
+    positions.failed(name, failure)
+    log.error({ projection: name, ...failure, err: error.cause }, 'projection stopped at an event that it cannot take')
+    state = 'failed'
+    problem = error.message
+    for (;;) {
+      waking = new AbortController()
+      await pause(stoppedPollMs, AbortSignal.any([signal, session.lost, waking.signal]))
+      if (signal.aborted) return
+      session.lost.throwIfAborted()
+      const checkpoint = await readCheckpoint(session.client, name)
+      if (checkpoint?.failure?.position !== failure.position) break
+    }
+    state = 'running'
+    problem = undefined
+  }
+
+  return {
+    projection,
+    run,
+    /** Somebody has rebuilt the tables: look at once. */
+    wake: () => waking.abort(),
+    status: () => ({ state, problem }),
+  }
+}
