@@ -9,6 +9,7 @@ import { type AuditSpool, keepFlushing } from './audit-spool.ts'
 import type { Control, Readiness, StoreUnavailableFailure } from './control.ts'
 import { createFactRecorder } from './fact-recorder.ts'
 import { createHostDispatcher, type DispatchCheckpoint } from './host-dispatcher.ts'
+import { gatedStore } from './gated-store.ts'
 import { keepRunning } from './keep-running.ts'
 import { killRun } from './kill-run.ts'
 import type { Log } from './log.ts'
@@ -47,7 +48,8 @@ export type RunningControl = Control & {
 const projectionWaitMs = 2_000
 
 export function createControl(deps: ControlDeps): RunningControl {
-  const { store, projector, pool, host, log, now } = deps
+  const { projector, pool, host, log, now } = deps
+  const store = gatedStore(deps.store, deps.storeAway)
   const closing = new AbortController()
   const feed = createRunFeed(store)
   const dispatcher = createHostDispatcher(store, host, deps.checkpoint, log)
@@ -101,7 +103,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     }
   }
 
-  /** Reads while the store is away say so in the same words. */
+  /** What reads the projections' tables says in the same words why it cannot. */
   async function available<Result>(read: () => Promise<Result>): Promise<Result> {
     const why = deps.storeAway()
     if (why !== undefined) throw new StoreUnavailable(why)
@@ -115,7 +117,7 @@ export function createControl(deps: ControlDeps): RunningControl {
 
   async function storeCheck() {
     try {
-      const head = await available(() => store.head())
+      const head = await store.head()
       return { name: 'event-store', ok: true, detail: `${head} events` }
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
@@ -150,18 +152,18 @@ export function createControl(deps: ControlDeps): RunningControl {
   return {
     start,
     close,
-    startRun: (context, input) => orUnavailable(() => available(() => startRun(useCase, context, input))),
+    startRun: (context, input) => orUnavailable(() => startRun(useCase, context, input)),
     killRun: (context, input, signal = closing.signal) =>
-      orUnavailable(() => available(() => killRun(useCase, context, input, untilClosed(signal)))),
-    registerProcess: (context, input) => orUnavailable(() => available(() => registerProcess(useCase, context, input))),
+      orUnavailable(() => killRun(useCase, context, input, untilClosed(signal))),
+    registerProcess: (context, input) => orUnavailable(() => registerProcess(useCase, context, input)),
     rebuildProjections: (context, names) =>
       orUnavailable(() => available(() => rebuildProjections(projector, audit, context, names, closing.signal))),
     recordRefusedAccess: (detail) => refusedAccess.record(detail),
 
     run: (id) => available(async () => (runIdSchema.safeParse(id).success ? findRun(pool, id) : undefined)),
     runs: (filter, page) => available(() => listRuns(pool, filter, page)),
-    runAt: (id, revision) => available(() => runAt(store, id, revision)),
-    runEvents: (id, page) => available(() => listRunEvents(store, id, page)),
+    runAt: (id, revision) => runAt(store, id, revision),
+    runEvents: (id, page) => listRunEvents(store, id, page),
     runOutput: (id, offset, maxBytes) => readRunOutput(host, id, offset, maxBytes),
     audit: (filter, page) => available(() => listAudit(pool, filter, page)),
     hosts: async () => [await host.report()],

@@ -1,0 +1,73 @@
+import { availableParallelism } from 'node:os'
+import { z } from 'zod'
+
+/** A setting that cannot be used. The message names the variable, its value and what it takes. */
+export class ConfigurationError extends Error {
+  override readonly name = 'ConfigurationError'
+}
+
+const postgresUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\//, 'is no PostgreSQL URL: write postgres://user:password@host:5432/database')
+
+const eventStoreUrl = z.string().superRefine((url, context) => {
+  if (/^(kurrentdb|esdb)(\+discover)?:\/\//.test(url)) {
+    context.addIssue({ code: 'custom', message: 'names KurrentDB, which this version cannot use yet: give a postgres:// URL, or leave it out' })
+  } else if (!postgresUrl.safeParse(url).success) {
+    context.addIssue({ code: 'custom', message: 'is no URL of an event store: write postgres://user:password@host:5432/database' })
+  }
+})
+
+/** Runs that may live at the same time on this host: agents wait for a network most of the time. */
+const defaultCapacity = Math.max(16, 8 * availableParallelism())
+
+const schema = z.object({
+  RUNWARDEN_PORT: z.coerce.number().int().min(0).max(65_535).default(4680),
+  RUNWARDEN_ADDRESS: z.string().min(1).default('127.0.0.1'),
+  RUNWARDEN_CAPACITY: z.coerce.number().int().min(1).max(100_000).default(defaultCapacity),
+  RUNWARDEN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  RUNWARDEN_POSTGRES_ACCOUNT: z.string().min(1).optional(),
+  RUNWARDEN_CGROUPS: z.enum(['auto', 'off']).default('auto'),
+  DATABASE_URL: postgresUrl.optional(),
+  EVENT_STORE_URL: eventStoreUrl.optional(),
+})
+
+export type Config = {
+  /** 0: any free port. */
+  port: number
+  address: string
+  capacity: number
+  logLevel: z.infer<typeof schema>['RUNWARDEN_LOG_LEVEL']
+  postgresAccount: string | undefined
+  cgroups: 'auto' | 'off'
+  /** Where the projections are (and the events, unless `eventStoreUrl` says otherwise); undefined: the embedded server. */
+  databaseUrl: string | undefined
+  eventStoreUrl: string | undefined
+}
+
+/** URLs may hold a password: of those only the variable's name is shown. */
+const secretVariables = ['DATABASE_URL', 'EVENT_STORE_URL']
+
+/** Reads the environment; a variable that is set to nothing counts as not set. @throws ConfigurationError */
+export function readConfig(env: NodeJS.ProcessEnv): Config {
+  const set = Object.fromEntries(Object.entries(env).filter(([name, value]) => name in schema.shape && value !== ''))
+  const parsed = schema.safeParse(set)
+  if (!parsed.success) throw new ConfigurationError(parsed.error.issues.map((issue) => explain(issue, set)).join('\n'))
+  const values = parsed.data
+  return {
+    port: values.RUNWARDEN_PORT,
+    address: values.RUNWARDEN_ADDRESS,
+    capacity: values.RUNWARDEN_CAPACITY,
+    logLevel: values.RUNWARDEN_LOG_LEVEL,
+    postgresAccount: values.RUNWARDEN_POSTGRES_ACCOUNT,
+    cgroups: values.RUNWARDEN_CGROUPS,
+    databaseUrl: values.DATABASE_URL,
+    eventStoreUrl: values.EVENT_STORE_URL ?? values.DATABASE_URL,
+  }
+}
+
+function explain(issue: z.core.$ZodIssue, set: Record<string, string | undefined>): string {
+  const name = String(issue.path[0])
+  const value = secretVariables.includes(name) ? '' : ` is ${JSON.stringify(set[name])}, which`
+  return `${name}${value} ${issue.message}.`
+}

@@ -1,0 +1,40 @@
+import { setTimeout } from 'node:timers/promises'
+import type { DownOptions, DownResult } from './cli/composed.ts'
+import { resolveDataDirectory } from './os/data-directory.ts'
+import { readOwner } from './os/ownership.ts'
+import { exists, machineIdentity } from './os/process-identity.ts'
+
+/** Stops the server that owns the data directory, found by its identity and signalled only after that was checked. */
+export async function down(options: DownOptions, env: NodeJS.ProcessEnv): Promise<DownResult> {
+  const directory = resolveDataDirectory(env)
+  const owner = await readOwner(directory)
+  if (owner === undefined || !owner.alive) {
+    return { type: 'not-running', detail: `No server owns the data directory ${directory}.` }
+  }
+  const { identity } = owner
+  if (identity.pidNamespace !== machineIdentity().pidNamespace) {
+    return {
+      type: 'refused',
+      message: `The server runs in another pid namespace (as pid ${identity.pid} there).`,
+      wayOut: 'Stop it from where it was started, for instance with "docker compose stop".',
+    }
+  }
+  try {
+    if (exists(identity)) process.kill(identity.pid, 'SIGTERM')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error
+    return {
+      type: 'refused',
+      message: `The server (pid ${identity.pid}) belongs to another user.`,
+      wayOut: 'Run this as the account that started it.',
+    }
+  }
+  const deadline = Date.now() + options.timeoutMs
+  while (exists(identity)) {
+    if (Date.now() > deadline) {
+      return { type: 'timeout', pid: identity.pid, message: `It has not stopped within ${options.timeoutMs} ms.` }
+    }
+    await setTimeout(20)
+  }
+  return { type: 'stopped', pid: identity.pid }
+}

@@ -1,0 +1,81 @@
+import type pg from 'pg'
+import { allProjections } from '../projections/all.ts'
+import { createProjector, type Projector } from '../projections/projector.ts'
+import type { Config } from './config.ts'
+import { delayOrAbort } from './control/delay.ts'
+import type { Log } from './control/log.ts'
+import { bindToStore } from './data-binding.ts'
+import { type EventStore, StoreUnavailable } from './event-store/event-store.ts'
+import { createPostgresEventStore } from './event-store/postgres.ts'
+import { type DatabaseConnection, databaseAt, isUnavailable, openPool } from './postgres/connection.ts'
+import type { EmbeddedPostgres } from './postgres/embedded.ts'
+import { migrate } from './postgres/migrate.ts'
+
+export type StoreConnection = {
+  store: EventStore
+  projector: Projector
+  pool: pg.Pool
+  /** Why the store cannot be used yet; undefined once it can. Outages after that are the store's own to tell. */
+  away(): string | undefined
+  /**
+   * Tries until the store can be used or the signal aborts; then runs `opened` once.
+   * @throws WrongStore, DatabaseTooNew, and whatever else no retry mends.
+   */
+  connect(opened: () => Promise<void>, signal: AbortSignal): Promise<void>
+  close(): Promise<void>
+}
+
+/** @param embedded undefined where both URLs are configured. */
+export function openStore(
+  config: Config,
+  embedded: EmbeddedPostgres | undefined,
+  dataDirectory: string,
+  log: Log,
+): StoreConnection {
+  const at = (url: string | undefined): DatabaseConnection =>
+    url === undefined ? { ...embeddedConnection(embedded) } : databaseAt(url)
+  const pool = openPool(at(config.databaseUrl), {
+    purpose: 'projections',
+    onConnectionLost: (error) => log.warn({ err: error }, 'a database connection was lost'),
+  })
+  const store = createPostgresEventStore({ connection: at(config.eventStoreUrl) })
+  const projector = createProjector({ store, pool, projections: allProjections, log })
+  let why: string | undefined = 'It has not been reached yet.'
+
+  async function open(): Promise<void> {
+    await migrate(pool)
+    await bindToStore(dataDirectory, await store.storeId())
+    why = undefined
+    projector.start()
+  }
+
+  async function connect(opened: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    let reached = false
+    for (let delay = 100; !signal.aborted; delay = Math.min(delay * 2, 5_000)) {
+      try {
+        if (!reached) await open()
+        reached = true
+        await opened()
+        return
+      } catch (error) {
+        why = (error as Error).message
+        if (!(error instanceof StoreUnavailable) && !isUnavailable(error)) throw error
+        log.warn({ err: error }, 'the event store is away; trying again')
+      }
+      await delayOrAbort(delay, signal)
+    }
+  }
+
+  async function close(): Promise<void> {
+    await projector.close()
+    await store.close()
+    await pool.end()
+  }
+
+  return { store, projector, pool, away: () => why, connect, close }
+}
+
+function embeddedConnection(embedded: EmbeddedPostgres | undefined): DatabaseConnection {
+  if (embedded === undefined) throw new Error('neither a database URL nor the embedded server is there')
+  return embedded.connection
+}

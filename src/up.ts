@@ -1,0 +1,207 @@
+import { join } from 'node:path'
+import { pino } from 'pino'
+import type { UpOptions, UpResult } from './cli/composed.ts'
+import { type Config, ConfigurationError, readConfig } from './config.ts'
+import { createAuditSpool } from './control/audit-spool.ts'
+import { createControl, type RunningControl } from './control/create-control.ts'
+import { delayOrAbort } from './control/delay.ts'
+import type { Log } from './control/log.ts'
+import { WrongStore } from './data-binding.ts'
+import { dispatchCheckpoint } from './dispatch-checkpoint.ts'
+import { createHost, type Host } from './host/host.ts'
+import { leaveOwnRun } from './leave-own-run.ts'
+import { DataDirectoryError, prepareDataDirectory, resolveDataDirectory } from './os/data-directory.ts'
+import { claimDataDirectory, type Ownership } from './os/ownership.ts'
+import { readIdentity } from './os/process-identity.ts'
+import { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedded.ts'
+import { EmbeddedPostgresError } from './postgres/embedded-error.ts'
+import { DatabaseTooNew } from './postgres/migrate.ts'
+import { createAuthenticator, loadAdminToken, UnsafeTokenFile } from './server/auth.ts'
+import { createHttpServer, PortInUse } from './server/http-server.ts'
+import { createShutdown, type Shutdown } from './shutdown.ts'
+import { openStore, type StoreConnection } from './store-connection.ts'
+
+export type UpDeps = { env: NodeJS.ProcessEnv; version: string; say: (line: string) => void }
+
+/** How long a start waits for the store before it serves without it (503 on /readyz) and goes on trying. */
+const storeWaitMs = 5_000
+
+/** Serves until SIGTERM or SIGINT. Runs outlive the server: the next one adopts them. */
+export async function up(options: UpOptions, deps: UpDeps): Promise<UpResult> {
+  leaveOwnRun(deps.env)
+  const shutdown = createShutdown()
+  const stopping = stopSignal(shutdown)
+  const log = createLog(deps.env)
+  try {
+    const config = withOptions(readConfig(deps.env), options)
+    const dataDirectory = await prepareDataDirectory(resolveDataDirectory(deps.env))
+    const claim = await claimDataDirectory(dataDirectory, { takeOver: options.takeOver })
+    if (!claim.ok) return { type: 'refused', reason: 'conflict', message: claim.message }
+    shutdown.add('data directory', () => claim.owner.release())
+    await serve({ config, dataDirectory, owner: claim.owner, log, shutdown, deps, stopping })
+    return { type: 'stopped' }
+  } catch (error) {
+    return refusal(error)
+  } finally {
+    await shutdown.run((name, error) => log.error({ err: error }, `closing ${name} broke`))
+  }
+}
+
+type Serving = {
+  config: Config
+  dataDirectory: string
+  owner: Ownership
+  log: Log
+  shutdown: Shutdown
+  deps: UpDeps
+  stopping: AbortSignal
+}
+
+async function serve(serving: Serving): Promise<void> {
+  const { config, dataDirectory, owner, log, shutdown, deps, stopping } = serving
+  const token = await loadAdminToken(dataDirectory)
+  const postgres = await startPostgres(serving)
+  const host = await startHost(serving, postgres)
+  const connection = openStore(config, postgres?.current(), dataDirectory, log)
+  shutdown.add('store', () => connection.close())
+  const control = createControl({
+    ...connection,
+    host,
+    checkpoint: dispatchCheckpoint(dataDirectory),
+    auditSpool: createAuditSpool(join(dataDirectory, 'audit-spool.jsonl'), log),
+    log,
+    now: () => new Date(),
+    storeAway: connection.away,
+  })
+  shutdown.add('control', () => control.close())
+  const connected = connectStore(connection, control, log, stopping)
+  await Promise.race([connected, delayOrAbort(storeWaitMs, stopping)])
+  const server = await createHttpServer({
+    control,
+    authenticate: createAuthenticator(token.token),
+    port: config.port,
+    address: config.address,
+    log,
+    version: deps.version,
+  })
+  shutdown.add('http server', () => server.close())
+  await owner.update({ url: server.url })
+  greet(serving, server.url, token.path, connection.away())
+  await aborted(stopping)
+  deps.say('Stopping. Runs that live go on; the next "runwarden up" adopts them.')
+}
+
+/** Rejects only where no retry helps, and only while somebody still waits for the start. */
+async function connectStore(
+  connection: StoreConnection,
+  control: RunningControl,
+  log: Log,
+  stopping: AbortSignal,
+): Promise<void> {
+  const attempt = connection.connect(() => control.start(), stopping)
+  attempt.catch((error: unknown) => log.error({ err: error }, 'the event store cannot be used; /readyz says why'))
+  await attempt
+}
+
+type KeptPostgres = { current(): EmbeddedPostgres }
+
+/** undefined where both URLs are configured. A postmaster that dies while we serve is started again. */
+async function startPostgres({ config, dataDirectory, log, shutdown, stopping }: Serving): Promise<KeptPostgres | undefined> {
+  if (config.databaseUrl !== undefined) return undefined
+  const start = () =>
+    startEmbeddedPostgres({
+      dataDirectory,
+      account: config.postgresAccount,
+      log: (message) => log.info({}, message),
+      signal: stopping,
+    })
+  let current = await start()
+  shutdown.add('PostgreSQL', () => current.stop())
+  const keep = async () => {
+    while (!stopping.aborted) {
+      const exit = await current.exited
+      if (stopping.aborted) return
+      log.error({ exit }, 'PostgreSQL has ended; starting it again')
+      await delayOrAbort(200, stopping)
+      try {
+        current = await start()
+      } catch (error) {
+        log.error({ err: error }, 'PostgreSQL could not be started again; trying again')
+        await delayOrAbort(2_000, stopping)
+      }
+    }
+  }
+  void keep()
+  return { current: () => current }
+}
+
+async function startHost(
+  { config, dataDirectory, log, shutdown }: Serving,
+  postgres: KeptPostgres | undefined,
+): Promise<Host> {
+  const host = await createHost({
+    hostDirectory: join(dataDirectory, 'host'),
+    capacity: config.capacity,
+    cgroups: config.cgroups,
+    clock: () => new Date(),
+    log,
+    protectedProcesses: () => [readIdentity(process.pid), postgres?.current().identity].filter((known) => known !== undefined),
+    forbiddenAccounts: postgres === undefined ? [] : [postgres.current().account],
+  })
+  shutdown.add('host', () => host.close())
+  await host.start()
+  return host
+}
+
+const withOptions = (config: Config, { port, address, capacity }: UpOptions): Config => ({
+  ...config,
+  port: port ?? config.port,
+  address: address ?? config.address,
+  capacity: capacity ?? config.capacity,
+})
+
+function greet({ dataDirectory, deps }: Serving, url: string, tokenPath: string, away: string | undefined): void {
+  deps.say(`Runwarden ${deps.version} serves at ${url}/graphql`)
+  deps.say(`  data       ${dataDirectory}`)
+  deps.say(`  token      ${tokenPath} (the CLI finds it by itself)`)
+  if (away !== undefined) deps.say(`  NOT READY  the event store is away: ${away}`)
+  deps.say('  try        runwarden run -- sleep 3600      then: runwarden ls, runwarden kill RUN')
+}
+
+/** JSON lines on stderr; stdout belongs to the greeting. */
+function createLog(env: NodeJS.ProcessEnv): Log {
+  const level = env.RUNWARDEN_LOG_LEVEL || 'info'
+  return pino({ level: level in pino.levels.values || level === 'silent' ? level : 'info' }, pino.destination(2))
+}
+
+/** Aborts at the first SIGTERM, SIGINT or SIGHUP; further ones change nothing, for a stop is bounded by itself. */
+function stopSignal(shutdown: Shutdown): AbortSignal {
+  const controller = new AbortController()
+  const stop = () => controller.abort()
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, stop)
+    shutdown.add(signal, () => process.off(signal, stop))
+  }
+  return controller.signal
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+
+/** What a user can mend is told in a sentence; everything else is a bug and keeps its stack. */
+function refusal(error: unknown): UpResult {
+  const reason = reasonOf(error)
+  if (reason === undefined) throw error
+  return { type: 'refused', reason, message: (error as Error).message }
+}
+
+function reasonOf(error: unknown): Extract<UpResult, { type: 'refused' }>['reason'] | undefined {
+  if (error instanceof ConfigurationError || error instanceof DataDirectoryError) return 'usage'
+  if (error instanceof PortInUse || error instanceof WrongStore || error instanceof DatabaseTooNew) return 'conflict'
+  if (error instanceof UnsafeTokenFile) return 'failure'
+  if (error instanceof EmbeddedPostgresError) return 'unavailable'
+  return undefined
+}
