@@ -27,18 +27,21 @@ export function redactText(text: string): string {
   )
 }
 
-/**
- * One line for people from an argv, without the values of secret-sounding options.
- * @returns at most `max` characters
- */
-export function redactCommand(argv: readonly string[], max = 200): string {
-  const shown = argv.map((argument, index) => {
+/** An argv of the same length, without the values of secret-sounding options. */
+export function redactArguments(argv: readonly string[]): string[] {
+  return argv.map((argument, index) => {
     if (secretOption.test(argv[index - 1] ?? '')) return hidden
     const [, option] = secretOptionWithValue.exec(argument) ?? []
     return option === undefined ? redactText(argument) : `${option}${hidden}`
   })
-  return oneLine(shown.join(' '), max)
 }
+
+/**
+ * One line for people from an argv, without the values of secret-sounding options.
+ * @returns at most `max` characters
+ */
+export const redactCommand = (argv: readonly string[], max = 200): string =>
+  oneLine(redactArguments(argv).join(' '), max)
 
 const ansiEscape = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g
 
