@@ -1,0 +1,72 @@
+import type { Actor } from '../domain/event.ts'
+import type { Receipt } from '../domain/receipt.ts'
+import type { KillKind, Usage } from '../domain/run-events.ts'
+import type { CleanupStep, RunStatus } from '../domain/run-state.ts'
+
+/** The shapes that the documents of documents.ts ask for. Times are ISO 8601 UTC. */
+
+export type RunRow = {
+  id: string
+  workflow: string
+  status: RunStatus
+  killPhase: string
+  phase: string | null
+  turns: number
+  progressPercent: number | null
+  pid: number | null
+  host: string
+  requestedAt: string
+  startedAt: string | null
+  endedAt: string | null
+  lastHeartbeatAt: string | null
+  lastOutput: string | null
+  verdict: { verdict: 'NORMAL' | 'SLOW' | 'STUCK'; rule: string; explanation: string }
+}
+
+export type RunDetails = RunRow & {
+  origin: string
+  command: string[] | null
+  workspacePath: string | null
+  labels: { name: string; value: string }[]
+  requestedBy: Actor
+  revision: number
+  outputBytes: number
+  processes: number | null
+  cpuMs: number | null
+  rssBytes: number | null
+  peakRssBytes: number | null
+  cacheReadRatio: number | null
+  lateResults: number
+  usage: { [Key in keyof Usage]-?: number | null } | null
+  notices: { code: string; detail: string; at: string }[]
+  kill: { kind: KillKind; reason: string | null; requestedBy: Actor; requestedAt: string } | null
+  rootExit: { status: number | null; at: string } | null
+  failure: { reason: string; message: string; code: string | null } | null
+  receipt: { json: Receipt } | null
+  cleanup: { status: 'NONE' | 'RUNNING' | 'DONE' | 'FAILED'; steps: CleanupStep[] }
+}
+
+export type Page<Node> = {
+  edges: { node: Node; cursor?: string }[]
+  pageInfo: { hasNextPage: boolean; endCursor: string | null }
+}
+
+export type RunEvent = {
+  id: string
+  type: string
+  version: number
+  revision: number
+  position: number
+  occurredAt: string
+  recordedAt: string
+  actor: Actor
+  correlationId: string
+  causationId: string | null
+  data: unknown
+  summary: string
+}
+
+export type OutputChunk = { offset: number; next: number; text: string; ended: boolean }
+
+/** A typed failure of a mutation. */
+export type Problem = { __typename: string; message: string; issues?: { path: string; message: string }[] }

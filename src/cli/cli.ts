@@ -1,0 +1,97 @@
+import { Command, CommanderError } from 'commander'
+import { addAudit } from './commands/audit.ts'
+import { addDoctor } from './commands/doctor.ts'
+import { addDown } from './commands/down.ts'
+import { addEvents } from './commands/events.ts'
+import { addHosts } from './commands/hosts.ts'
+import { addKill } from './commands/kill.ts'
+import { addLogs } from './commands/logs.ts'
+import { addLs } from './commands/ls.ts'
+import { addProjections } from './commands/projections.ts'
+import { addRegister } from './commands/register.ts'
+import { addRun } from './commands/run.ts'
+import { addShow } from './commands/show.ts'
+import { addUp } from './commands/up.ts'
+import { createContext } from './context.ts'
+import type { CliDeps } from './deps.ts'
+import { CliError, type ExitCode, exitCodes } from './exit-codes.ts'
+import { printableLines } from './printable.ts'
+import { endQuietlyOnBrokenPipe } from './screen.ts'
+
+/**
+ * The whole command line. Parsing runs the command and rejects with a CliError, or with a CommanderError for a command
+ * line that cannot be understood; runCli turns both into messages and exit codes.
+ * @param end told how a command ends that did its work and yet does not end with `ok`
+ */
+export function createCli(deps: CliDeps, end: (code: ExitCode) => void = () => {}): Command {
+  const context = createContext(deps, end)
+  const program = new Command('runwarden')
+    .description('The control plane that can prove an agent run is dead, and say why it had to die.')
+    .version(deps.version, '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this help')
+    .helpCommand('help [command]', 'print the help of a command')
+    .configureOutput({
+      writeOut: (text) => void deps.stdout.write(text),
+      writeErr: (text) => void deps.stderr.write(text),
+      getOutHelpWidth: () => deps.stdout.columns ?? 100,
+      getErrHelpWidth: () => deps.stderr.columns ?? 100,
+    })
+    // Before the commands are added: they take these over.
+    .exitOverride()
+    .enablePositionalOptions()
+    .showSuggestionAfterError()
+    .showHelpAfterError('(--help says what there is)')
+
+  for (const add of commands) add(program, context)
+  return program.addHelpText('after', closingHelp)
+}
+
+/** In the order of `--help`. */
+const commands = [
+  addUp,
+  addDown,
+  addRun,
+  addLs,
+  addShow,
+  addKill,
+  addLogs,
+  addEvents,
+  addRegister,
+  addAudit,
+  addHosts,
+  addProjections,
+  addDoctor,
+]
+
+const closingHelp = `
+The first kill:
+  $ runwarden up &
+  $ runwarden run -- sleep 600
+  $ runwarden kill run_0123456789ab
+
+Exit status: 0 ok, 1 failure, 2 usage, 3 not found, 4 no access, 5 conflict, 6 unavailable, 124 timeout, 130 interrupted.
+Data goes to stdout, everything else to stderr. NO_COLOR is respected.`
+
+/** Runs one command line (without the interpreter and the script) to its end. */
+export async function runCli(argv: readonly string[], deps: CliDeps): Promise<ExitCode> {
+  // `up` goes on serving when nobody reads its log any more.
+  if (argv[0] !== 'up') endQuietlyOnBrokenPipe(deps.stdout)
+  let code: ExitCode = exitCodes.ok
+  try {
+    await createCli(deps, (ending) => {
+      code = ending
+    }).parseAsync(argv, { from: 'user' })
+    return code
+  } catch (error) {
+    // Commander has written its message already; help and version come this way too.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage
+    if (!(error instanceof CliError)) throw error
+    complain(deps, error)
+    return error.exitCode
+  }
+}
+
+function complain({ stderr }: CliDeps, { message, wayOut }: CliError): void {
+  const lines = printableLines(`runwarden: ${message}`).concat(wayOut === undefined ? [] : printableLines(wayOut))
+  stderr.write(`${lines.join('\n')}\n`)
+}

@@ -1,0 +1,141 @@
+import { resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type Command, Option } from 'commander'
+import type { Problem, RunDetails } from '../answers.ts'
+import type { Connection } from '../connection.ts'
+import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
+import { documents } from '../documents.ts'
+import { parseDuration } from '../durations.ts'
+import { CliError, exitCodes } from '../exit-codes.ts'
+import { interruptible } from '../interrupt.ts'
+import type { ServerOptions } from '../locate.ts'
+import { collect, parsePair } from '../option-values.ts'
+import { followOutput } from '../output.ts'
+import { failureOf, isAnswer } from '../problems.ts'
+import { isEnded, outcomeOf } from '../run-text.ts'
+import { fetchRun } from './show.ts'
+
+type Pair = { name: string; value: string }
+type Options = ServerOptions & {
+  workflow?: string
+  cwd?: string
+  temporary?: true
+  env?: Pair[]
+  secretEnv?: string[]
+  runAs?: string
+  prompt?: string
+  label?: Pair[]
+  grace?: number
+  idempotencyKey?: string
+  follow?: true
+  json?: true
+}
+type StartAnswer = { __typename: 'StartRunAnswer'; run: RunDetails }
+
+export function addRun(program: Command, context: CliContext): void {
+  const command = program
+    .command('run')
+    .description('Start a command as a run, and print its id.')
+    .usage('[options] -- <command> [arguments…]')
+    .argument('<command...>', 'what to run: the executable, then its arguments')
+    // What follows the command belongs to it, even without `--`.
+    .passThroughOptions()
+    .option('--workflow <name>', 'name under which runs like this are found')
+    .option('--cwd <dir>', 'existing directory to work in; it is never removed (default: the current one)')
+    .addOption(new Option('--temporary', 'work in a new, empty directory').conflicts('cwd'))
+    .option(
+      '--env <NAME=value>',
+      'a variable for the run; recorded, so nothing secret (repeatable)',
+      collect(parsePair),
+    )
+    .option(
+      '--secret-env <NAME>',
+      'pass this variable of the server on; its value is stored nowhere (repeatable)',
+      collect(String),
+    )
+    .option('--run-as <account>', 'account to run under')
+    .option('--prompt <text>', 'reaches the run as RUNWARDEN_PROMPT')
+    .option('--label <name=value>', 'a label to find it by (repeatable)', collect(parsePair))
+    .option('--grace <duration>', 'time between SIGTERM and SIGKILL when it is killed', parseDuration)
+    .option('--idempotency-key <key>', 'a repeated request with this key starts nothing new')
+    .option('--follow', 'show its output until it ends, and end the way it did')
+    .action((argv: string[], options: Options) => run(context, argv, options))
+  withExamples(withJson(withServer(command)), [
+    ['runwarden run -- sleep 600', 'prints its id'],
+    ['runwarden run --workflow BUILDER --follow -- claude -p "fix it"', 'stay and watch; Ctrl-C leaves it running'],
+    ['runwarden run --temporary --env DEPTH=2 --grace 10s -- ./agent.sh', 'an empty workspace of its own'],
+  ])
+}
+
+async function run(context: CliContext, argv: string[], options: Options): Promise<void> {
+  const server = context.connect(options)
+  const input = inputOf(context, argv, options)
+  const { startRun } = await server.request<{ startRun: StartAnswer | Problem }>(documents.startRun, { input })
+  if (!isAnswer<StartAnswer>(startRun, 'StartRunAnswer')) throw failureOf(startRun)
+  if (options.json) await context.screen.json(startRun.run)
+  // With --follow the output is the data, so the id goes where remarks go.
+  else if (options.follow) context.screen.say(startRun.run.id)
+  else await context.screen.line(startRun.run.id)
+  if (options.follow) await interruptible((signal) => follow(context, server, startRun.run.id, options, signal))
+}
+
+function inputOf({ deps }: CliContext, command: string[], options: Options) {
+  const { workflow, env, secretEnv, runAs, prompt, label, grace, idempotencyKey } = options
+  const workspace = options.temporary
+    ? { kind: 'TEMPORARY' }
+    : { kind: 'EXISTING', path: resolve(deps.cwd, options.cwd ?? '') }
+  return {
+    command,
+    workspace,
+    workflow,
+    env,
+    secretEnv,
+    runAs,
+    prompt,
+    labels: label,
+    ...(grace === undefined ? {} : { policy: { graceMs: grace } }),
+    idempotencyKey,
+  }
+}
+
+const endPollMs = 100
+/** What a run leaves behind is killed before the run has ended: its grace and the search for proof take time. */
+const endLimitMs = 60_000
+
+async function follow(
+  context: CliContext,
+  server: Connection,
+  id: string,
+  options: Options,
+  signal: AbortSignal,
+): Promise<void> {
+  await followOutput(context, server, id, { from: 0, json: options.json === true }, signal)
+  if (signal.aborted) {
+    context.screen.say(
+      `Detached: ${id} goes on. Watch it with: runwarden logs ${id} --follow. End it with: runwarden kill ${id}`,
+    )
+    context.end(exitCodes.interrupted)
+    return
+  }
+  const ended = await endOf(server, id)
+  if (options.json) await context.screen.json(ended)
+  context.screen.say(`${id} ended: ${outcomeOf(ended)}`)
+  context.end(ended.status === 'COMPLETED' ? exitCodes.ok : exitCodes.failure)
+}
+
+/** The output ends a moment before the run does: its last facts are still on the way. */
+async function endOf(server: Connection, id: string): Promise<RunDetails> {
+  const deadline = Date.now() + endLimitMs
+  for (;;) {
+    const run = await fetchRun(server, id)
+    if (isEnded(run)) return run
+    if (Date.now() > deadline) {
+      throw new CliError(
+        exitCodes.timeout,
+        `The output of ${id} has ended, but it is still ${run.status}.`,
+        `See: runwarden show ${id}`,
+      )
+    }
+    await delay(endPollMs)
+  }
+}

@@ -1,0 +1,56 @@
+import type { Command } from 'commander'
+import type { RunDetails } from '../answers.ts'
+import type { Connection } from '../connection.ts'
+import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
+import { documents } from '../documents.ts'
+import { CliError, exitCodes } from '../exit-codes.ts'
+import type { ServerOptions } from '../locate.ts'
+import { parseWholeNumber } from '../option-values.ts'
+import { runNotFound } from '../problems.ts'
+import { receiptLines } from '../receipt-text.ts'
+import { runLines } from '../run-text.ts'
+
+type Options = ServerOptions & { at?: number; receipt?: true; json?: true }
+
+export function addShow(program: Command, context: CliContext): void {
+  const command = program
+    .command('show')
+    .description('Show one run: what it is, how it is, and the proof of its end.')
+    .argument('<run>', 'id of the run')
+    .option('--at <revision>', 'as it was right after this event of its stream', parseWholeNumber(0, 2 ** 31 - 1))
+    .option('--receipt', 'the receipt only; exit 1 where there is none, or it proves nothing')
+    .action((id: string, options: Options) => show(context, id, options))
+  withExamples(withJson(withServer(command)), [
+    ['runwarden show run_0123456789ab', 'all that matters about it'],
+    ['runwarden show run_0123456789ab --at 3', 'the same, as it was then'],
+    ['runwarden show run_0123456789ab --receipt --json', 'the receipt, for a script'],
+  ])
+}
+
+async function show(context: CliContext, id: string, options: Options): Promise<void> {
+  const run = await fetchRun(context.connect(options), id, options.at)
+  if (options.receipt) return showReceipt(context, run, options.json === true)
+  if (options.json) return context.screen.json(run)
+  for (const line of runLines(run, Date.now(), context.screen, { receipt: true })) await context.screen.line(line)
+}
+
+/** @throws CliError not found */
+export async function fetchRun(server: Connection, id: string, revision?: number): Promise<RunDetails> {
+  if (revision === undefined) {
+    const { run } = await server.request<{ run: RunDetails | null }>(documents.run, { id })
+    if (run === null) throw runNotFound(id)
+    return run
+  }
+  const { runAt } = await server.request<{ runAt: RunDetails | null }>(documents.runAt, { id, revision })
+  if (runAt !== null) return runAt
+  const { revision: newest } = await fetchRun(server, id)
+  throw new CliError(exitCodes.notFound, `${id} has no revision ${revision}; its newest is ${newest}.`)
+}
+
+async function showReceipt({ screen, end }: CliContext, run: RunDetails, json: boolean): Promise<void> {
+  if (run.receipt === null) throw new CliError(exitCodes.failure, `${run.id} is ${run.status} and has no receipt.`)
+  const receipt = run.receipt.json
+  if (!receipt.proven) end(exitCodes.failure)
+  if (json) return screen.json(receipt)
+  for (const line of receiptLines(receipt, screen)) await screen.line(line)
+}

@@ -1,0 +1,123 @@
+/** Every GraphQL document that the command line sends. A test validates each against schema/schema.graphql. */
+
+const runRow = /* GraphQL */ `
+  fragment RunRow on Run {
+    id workflow status killPhase phase turns progressPercent pid host
+    requestedAt startedAt endedAt lastHeartbeatAt lastOutput
+    verdict { verdict rule explanation evidence { __typename } }
+  }`
+
+const runDetails = /* GraphQL */ `
+  fragment RunDetails on Run {
+    ...RunRow
+    origin command workspacePath labels { name value } requestedBy { kind id } revision
+    outputBytes processes cpuMs rssBytes peakRssBytes cacheReadRatio lateResults
+    usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
+    notices { code detail at }
+    kill { kind reason requestedBy { kind id } requestedAt }
+    rootExit { status at }
+    failure { reason message code }
+    receipt { json }
+    cleanup { status steps { step status detail attempts at } }
+  }
+  ${runRow}`
+
+/** What every typed failure of a mutation has; the rest of it is in its message. */
+const problem = /* GraphQL */ `
+  ... on Problem { message }
+  ... on InvalidInput { issues { path message } }`
+
+const eventFields = /* GraphQL */ `
+  fragment EventFields on RunEvent {
+    id type version revision position occurredAt recordedAt actor { kind id } correlationId causationId data summary
+  }`
+
+export const documents = {
+  runs: /* GraphQL */ `
+    query Runs($filter: RunFilter, $first: Int, $after: String) {
+      runs(filter: $filter, first: $first, after: $after) {
+        edges { node { ...RunRow } }
+        pageInfo { hasNextPage endCursor }
+      }
+    } ${runRow}`,
+
+  run: /* GraphQL */ `
+    query Run($id: ID!) { run(id: $id) { ...RunDetails } } ${runDetails}`,
+
+  runAt: /* GraphQL */ `
+    query RunAt($id: ID!, $revision: Int!) { runAt(id: $id, revision: $revision) { ...RunDetails } } ${runDetails}`,
+
+  runEvents: /* GraphQL */ `
+    query RunEvents($id: ID!, $first: Int, $after: String) {
+      runEvents(id: $id, first: $first, after: $after) {
+        edges { cursor node { ...EventFields } }
+        pageInfo { hasNextPage endCursor }
+      }
+    } ${eventFields}`,
+
+  followRunEvents: /* GraphQL */ `
+    subscription FollowRunEvents($id: ID!, $after: String) {
+      runEvents(id: $id, after: $after) { cursor node { ...EventFields } }
+    } ${eventFields}`,
+
+  runOutput: /* GraphQL */ `
+    query RunOutput($id: ID!, $offset: Float, $maxBytes: Int) {
+      runOutput(id: $id, offset: $offset, maxBytes: $maxBytes) { offset next text ended }
+    }`,
+
+  followRunOutput: /* GraphQL */ `
+    subscription FollowRunOutput($id: ID!, $offset: Float) {
+      runOutput(id: $id, offset: $offset) { offset next text ended }
+    }`,
+
+  audit: /* GraphQL */ `
+    query Audit($runId: ID, $first: Int, $after: String) {
+      audit(runId: $runId, first: $first, after: $after) {
+        edges { node { id at actor { kind id } action target reason decision why outcome detail } }
+        pageInfo { hasNextPage endCursor }
+      }
+    }`,
+
+  hosts: /* GraphQL */ `
+    query Hosts {
+      hosts {
+        id hostname platform level levelDetail
+        slots { capacity used waiting }
+        checks { name ok detail }
+      }
+    }`,
+
+  projections: /* GraphQL */ `
+    query Projections { projections { name position lag state error } }`,
+
+  startRun: /* GraphQL */ `
+    mutation StartRun($input: StartRunInput!) {
+      startRun(input: $input) { __typename ... on StartRunAnswer { run { ...RunDetails } } ${problem} }
+    } ${runDetails}`,
+
+  killRun: /* GraphQL */ `
+    mutation KillRun($input: KillRunInput!) {
+      killRun(input: $input) {
+        __typename
+        ... on KillRunAnswer {
+          success runId killedAt cleanupStatus message joined waitExpired run { ...RunDetails }
+        }
+        ... on AlreadyEnded { run { ...RunDetails } }
+        ${problem}
+      }
+    } ${runDetails}`,
+
+  registerProcess: /* GraphQL */ `
+    mutation RegisterProcess($input: RegisterProcessInput!) {
+      registerProcess(input: $input) { __typename ... on RegisterProcessAnswer { run { ...RunDetails } } ${problem} }
+    } ${runDetails}`,
+
+  rebuildProjections: /* GraphQL */ `
+    mutation RebuildProjections($names: [String!]) {
+      rebuildProjections(names: $names) {
+        __typename
+        ... on RebuildProjectionsAnswer { projections { name events durationMs } }
+        ${problem}
+      }
+    }`,
+} as const

@@ -1,0 +1,123 @@
+import type { RunStatus } from '../domain/run-state.ts'
+import type { RunDetails, RunRow } from './answers.ts'
+import { formatDuration } from './durations.ts'
+import { printable } from './printable.ts'
+import { receiptLines } from './receipt-text.ts'
+import type { Screen, Style } from './screen.ts'
+import type { Cell } from './table.ts'
+
+const styleOfStatus: Record<RunStatus, Style> = {
+  REQUESTED: 'cyan',
+  RUNNING: 'green',
+  PAUSED: 'yellow',
+  KILLING: 'yellow',
+  KILLED: 'dim',
+  KILL_UNVERIFIED: ['red', 'bold'],
+  COMPLETED: 'dim',
+  FAILED: 'red',
+  LOST: 'red',
+}
+const styleOfVerdict: Record<RunRow['verdict']['verdict'], Style> = {
+  NORMAL: 'dim',
+  SLOW: 'yellow',
+  STUCK: ['red', 'bold'],
+}
+
+export const statusCell = ({ status }: RunRow): Cell => ({ text: status, style: styleOfStatus[status] })
+export const verdictCell = ({ verdict: { verdict } }: RunRow): Cell => ({
+  text: verdict,
+  style: styleOfVerdict[verdict],
+})
+
+export const isEnded = ({ endedAt }: RunRow) => endedAt !== null
+
+/** From its start (or the request, while it waits) until its end, or until now. In milliseconds. */
+export function ageMs(run: RunRow, nowMs: number): number {
+  return (run.endedAt === null ? nowMs : Date.parse(run.endedAt)) - Date.parse(run.startedAt ?? run.requestedAt)
+}
+
+/** What came of a run, in a few words. */
+export function outcomeOf(run: RunDetails): string {
+  const status = run.rootExit?.status
+  const exit = status == null ? '' : ` (exit status ${status})`
+  if (run.failure !== null) return `FAILED${exit}: ${printable(run.failure.message)}`
+  return `${run.status}${exit}`
+}
+
+/** A run for a person who has ten seconds: what it is, how it is, what is wrong, and where its proof stands. */
+export function runLines(run: RunDetails, nowMs: number, screen: Screen, options: { receipt: boolean }): string[] {
+  return [
+    headline(run, nowMs, screen),
+    ...facts(run, nowMs).map(([name, value]) => `  ${screen.paint('dim', name.padEnd(12))} ${value}`),
+    ...run.notices.map(
+      (notice) => `  ${screen.paint('yellow', 'notice')}       ${printable(`${notice.code}: ${notice.detail}`)}`,
+    ),
+    ...(options.receipt && run.receipt !== null ? ['', ...receiptLines(run.receipt.json, screen)] : []),
+  ]
+}
+
+function headline(run: RunDetails, nowMs: number, screen: Screen): string {
+  const when = isEnded(run)
+    ? `after ${formatDuration(ageMs(run, nowMs))}, ${formatDuration(nowMs - Date.parse(run.endedAt ?? ''))} ago`
+    : `for ${formatDuration(ageMs(run, nowMs))}`
+  const status = screen.paint(styleOfStatus[run.status], run.status)
+  const phase = run.killPhase === 'NONE' || run.killPhase === 'DONE' ? '' : ` (${run.killPhase})`
+  return `${run.id}  ${screen.paint('bold', printable(run.workflow))}  ${status}${phase} ${when}`
+}
+
+type Fact = [name: string, value: string]
+
+function facts(run: RunDetails, nowMs: number): Fact[] {
+  const all: [string, string | null][] = [
+    ['verdict', isEnded(run) ? null : `${run.verdict.verdict}: ${printable(run.verdict.explanation)}`],
+    ['progress', progress(run)],
+    ['failure', run.failure === null ? null : printable(run.failure.message)],
+    ['root exit', run.rootExit === null ? null : exitStatus(run.rootExit.status)],
+    ['kill', kill(run)],
+    ['last output', run.lastOutput === null ? null : printable(run.lastOutput)],
+    ['command', run.command === null ? null : printable(run.command.join(' '))],
+    ['workspace', run.workspacePath === null ? null : printable(run.workspacePath)],
+    ['process', run.pid === null ? null : `pid ${run.pid} on ${run.host}${resources(run)}`],
+    [
+      'heartbeat',
+      run.lastHeartbeatAt === null ? null : `${formatDuration(nowMs - Date.parse(run.lastHeartbeatAt))} ago`,
+    ],
+    ['labels', run.labels.map(({ name, value }) => printable(`${name}=${value}`)).join(' ') || null],
+    ['requested', `${run.requestedAt} by ${run.requestedBy.kind} ${printable(run.requestedBy.id)}`],
+    ['cleanup', cleanup(run)],
+    ['late results', run.lateResults === 0 ? null : String(run.lateResults)],
+    ['revision', String(run.revision)],
+  ]
+  return all.filter((fact): fact is Fact => fact[1] !== null)
+}
+
+function progress(run: RunDetails): string {
+  const percent = run.progressPercent === null ? '' : `, ${run.progressPercent} %`
+  const cache = run.cacheReadRatio === null ? '' : `, cache reads ${(run.cacheReadRatio * 100).toFixed(1)} %`
+  return `${printable(run.phase ?? 'no phase')}, ${run.turns} ${run.turns === 1 ? 'turn' : 'turns'}${percent}${cache}`
+}
+
+const exitStatus = (status: number | null) =>
+  status === null ? 'nobody recorded its status' : `${status}${status > 128 ? ` (signal ${status - 128})` : ''}`
+
+function kill({ kill }: RunDetails): string | null {
+  if (kill === null) return null
+  const reason = kill.reason === null ? '' : `: ${printable(kill.reason)}`
+  return `${kill.kind}, ${kill.requestedAt} by ${kill.requestedBy.kind} ${printable(kill.requestedBy.id)}${reason}`
+}
+
+function resources({ processes, cpuMs, rssBytes }: RunDetails): string {
+  const parts = [
+    processes === null ? null : `${processes} ${processes === 1 ? 'process' : 'processes'}`,
+    cpuMs === null ? null : `CPU ${formatDuration(cpuMs)}`,
+    rssBytes === null ? null : `${Math.round(rssBytes / 2 ** 20)} MiB`,
+  ].filter((part) => part !== null)
+  return parts.length === 0 ? '' : `, ${parts.join(', ')}`
+}
+
+function cleanup({ cleanup: { status, steps } }: RunDetails): string | null {
+  if (status === 'NONE') return null
+  const failed = steps.filter((step) => step.status === 'FAILED')
+  const detail = failed.map((step) => ` · ${printable(`${step.step} failed: ${step.detail}`)}`).join('')
+  return `${status}, ${steps.length} ${steps.length === 1 ? 'step' : 'steps'}${detail}`
+}
