@@ -35,7 +35,9 @@ export type ClassifiedState = Pick<
  */
 export function classify(state: ClassifiedState, now: number, policy: Policy): Classification {
   if (state.startedAt === null) {
-    return verdict('NORMAL', 'WAITING', 'The run has not been started yet.', state, 0)
+    const explanation =
+      state.endedAt === null ? 'The run has not been started yet.' : 'The run ended before it was started.'
+    return verdict('NORMAL', 'WAITING', explanation, state, 0)
   }
   const start = Date.parse(state.startedAt)
   if (state.firstTurnAt !== null) {
@@ -57,20 +59,20 @@ export function classify(state: ClassifiedState, now: number, policy: Policy): C
         )
   }
   const age = (state.endedAt === null ? now : Date.parse(state.endedAt)) - start
-  if (age <= policy.slowAfterMs) {
-    return verdict(
-      'NORMAL',
-      'YOUNG',
-      `No turn yet, ${duration(age)} after the start; up to ${duration(policy.slowAfterMs)} is normal.`,
-      state,
-      age,
-    )
-  }
   if (age > policy.stuckAfterMs && state.phase === 'initialization') {
     return verdict(
       'STUCK',
       'STUCK_IN_INITIALIZATION',
       `${duration(age)} in initialization with 0 turns; the limit is ${duration(policy.stuckAfterMs)}.`,
+      state,
+      age,
+    )
+  }
+  if (age <= policy.slowAfterMs) {
+    return verdict(
+      'NORMAL',
+      'YOUNG',
+      `No turn yet, ${duration(age)} after the start; up to ${duration(policy.slowAfterMs)} is normal.`,
       state,
       age,
     )

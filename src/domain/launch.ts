@@ -2,8 +2,9 @@ import { z } from 'zod'
 
 /** Linux refuses a single argument or `NAME=value` of 128 KiB (MAX_ARG_STRLEN), its NUL included. */
 const argumentBytesMax = 128 * 1024 - 1
-/** Half of the usual ARG_MAX of 2 MiB, which argv and environment share. */
+/** Of the usual ARG_MAX of 2 MiB, which argv and environment share; the rest is for what the host adds. */
 const commandBytesMax = 1024 * 1024
+const environmentBytesMax = 512 * 1024
 
 const bytes = (text: string) => new TextEncoder().encode(text).length
 const withoutNul = (text: string) => !text.includes('\0')
@@ -30,6 +31,27 @@ export const commandSchema = z
     'is longer than 1 MiB in all; pass long input in a file instead',
   )
 
+/** Checked name by name: a record's own key schema would only say "Invalid key". */
+const environmentSchema = z
+  .record(z.string(), argument)
+  .refine((env) => Object.keys(env).length <= 500, 'has more than 500 variables')
+  .refine(
+    (env) =>
+      Object.entries(env).reduce((sum, [name, value]) => sum + bytes(name) + bytes(value) + 2, 0) <=
+      environmentBytesMax,
+    'is longer than 512 KiB in all; pass long input in a file instead',
+  )
+  .superRefine((env, context) => {
+    for (const [name, value] of Object.entries(env)) {
+      for (const { message } of variableName.safeParse(name).error?.issues ?? []) {
+        context.addIssue({ code: 'custom', path: [name], message })
+      }
+      if (bytes(name) + 1 + bytes(value) > argumentBytesMax) {
+        context.addIssue({ code: 'custom', path: [name], message: 'is longer than 131,071 bytes, its name included' })
+      }
+    }
+  })
+
 export const workspaceSchema = z.discriminatedUnion('kind', [
   /** A directory that is there and stays. */
   z.strictObject({
@@ -37,7 +59,7 @@ export const workspaceSchema = z.discriminatedUnion('kind', [
     path: z
       .string()
       .max(4096)
-      .refine(withoutNul)
+      .refine(withoutNul, 'holds a NUL byte, which no path can')
       .refine((path) => path.startsWith('/'), 'is not an absolute path'),
   }),
   /** An empty directory made for the run. */
@@ -51,10 +73,7 @@ export const launchSpecSchema = z.strictObject({
   command: commandSchema,
   workspace: workspaceSchema.default({ kind: 'TEMPORARY' }),
   /** Recorded as it is: nothing secret belongs here. */
-  env: z
-    .record(variableName, argument)
-    .refine((env) => Object.keys(env).length <= 500, 'has more than 500 variables')
-    .default({}),
+  env: environmentSchema.default({}),
   /** Names only; the values are looked up on the host at each launch and stored nowhere. */
   secretEnv: z.array(variableName).max(100).default([]),
   /** Account of the run; without it, the account of the host agent. */
