@@ -1,8 +1,9 @@
 import type pg from 'pg'
 import type { RecordedEvent } from '../src/domain/event.ts'
 import { type RunId, runOfStream } from '../src/domain/ids.ts'
+import type { Receipt } from '../src/domain/receipt.ts'
 import { type RecordedRunEvent, readRunEvent } from '../src/domain/run-events.ts'
-import type { RunStatus } from '../src/domain/run-state.ts'
+import { isTerminal, type RunStatus } from '../src/domain/run-state.ts'
 import type { Projection } from './projection.ts'
 import { runIdsOf } from './runs.ts'
 
@@ -52,19 +53,22 @@ async function fold(events: readonly RecordedEvent[], client: pg.ClientBase): Pr
   if (after.size > 0) await save(client, [...after.values()])
 }
 
-/** The same transitions as the domain's `evolve`, for these columns; a property test holds the two together. */
+/**
+ * The same transitions as the domain's `evolve`, for what these columns say; a property test holds the two together.
+ * An end is for good, and rests on proof.
+ */
 function next(row: ProcessRow | undefined, event: RecordedRunEvent): ProcessRow | undefined {
   if (event.type === 'RunRequested') return row ?? requested(event)
   if (row === undefined) return undefined
+  if (event.type === 'TelemetrySummarised') {
+    return { ...row, last_heartbeat: event.data.lastHeartbeatAt ?? row.last_heartbeat }
+  }
+  if (isTerminal(row.status)) return row
   switch (event.type) {
     case 'RunStarted':
-      return {
-        ...row,
-        pid: event.data.root.pid,
-        status: row.status === 'REQUESTED' ? 'RUNNING' : row.status,
-        started_at: event.data.startedAt,
-        workspace_path: event.data.workspacePath,
-      }
+      return row.started_at === null ? started(row, event) : row
+    case 'HeartbeatRecorded':
+      return { ...row, last_heartbeat: event.metadata.occurredAt }
     case 'KillRequested':
       return { ...row, status: 'KILLING' }
     case 'KillUnverified':
@@ -72,23 +76,35 @@ function next(row: ProcessRow | undefined, event: RecordedRunEvent): ProcessRow 
     case 'ProcessExited':
       return { ...row, pid: null }
     case 'RunKilled':
-      return { ...row, pid: null, status: 'KILLED' }
+      return ended(row, 'KILLED', event.data.receipt)
     case 'RunCompleted':
-      return { ...row, pid: null, status: 'COMPLETED' }
+      return ended(row, 'COMPLETED', event.data.receipt)
     case 'RunFailed':
-      return { ...row, pid: null, status: 'FAILED' }
+      return ended(row, 'FAILED', event.data.receipt)
     case 'RunLost':
-      return { ...row, pid: null, status: 'LOST' }
-    case 'HeartbeatRecorded':
-      return { ...row, last_heartbeat: event.metadata.occurredAt }
-    case 'TelemetrySummarised':
-      return { ...row, last_heartbeat: event.data.lastHeartbeatAt ?? row.last_heartbeat }
+      return ended(row, 'LOST', event.data.receipt)
     default:
       return row
   }
 }
 
-const requested = ({ data, metadata }: Extract<RecordedRunEvent, { type: 'RunRequested' }>): ProcessRow => ({
+type Of<Type extends RecordedRunEvent['type']> = Extract<RecordedRunEvent, { type: Type }>
+
+const started = (row: ProcessRow, { data }: Of<'RunStarted'>): ProcessRow => ({
+  ...row,
+  pid: data.root.pid,
+  status: row.status === 'REQUESTED' ? 'RUNNING' : row.status,
+  started_at: data.startedAt,
+  workspace_path: data.workspacePath,
+})
+
+/** @param receipt null: the launch failed, so there never was a process. */
+function ended(row: ProcessRow, status: RunStatus, receipt: Receipt | null): ProcessRow {
+  const proven = receipt === null ? row.started_at === null : receipt.proven && receipt.runId === row.run_id
+  return proven ? { ...row, pid: null, status } : row
+}
+
+const requested = ({ data, metadata }: Of<'RunRequested'>): ProcessRow => ({
   run_id: data.runId,
   pid: null,
   status: 'REQUESTED',

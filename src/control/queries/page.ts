@@ -10,3 +10,11 @@ export class InvalidCursor extends Error {
     super(`"${cursor.slice(0, 100)}" is not a cursor of this list; pass back what pageInfo.endCursor gave.`, options)
   }
 }
+
+/** @param found one more than `first`, where there are so many: the last one only tells that there is a next page. */
+export function pageOf<Item>(found: Item[], first: number, cursorOf: (item: Item) => string): Page<Item> {
+  return {
+    items: found.slice(0, first).map((item) => ({ item, cursor: cursorOf(item) })),
+    hasNextPage: found.length > first,
+  }
+}

@@ -1,0 +1,86 @@
+import type pg from 'pg'
+import { z } from 'zod'
+import type { Actor } from '../../domain/event.ts'
+import { ask } from './ask.ts'
+import { cursorsOf } from './cursor.ts'
+import { type Page, type PageRequest, pageOf } from './page.ts'
+
+/** R20: one attempt, and what came of it. Times are ISO 8601 UTC. */
+export type AuditEntry = {
+  attemptId: string
+  /** null where the target is no well-formed run id. */
+  runId: string | null
+  /** As it was given. */
+  target: string | null
+  action: string
+  actor: Actor
+  correlationId: string
+  at: string
+  reason: string | null
+  /** Further details of the attempt, such as `{force: true}`. */
+  details: Record<string, unknown>
+  decision: 'allowed' | 'denied'
+  why: string
+  /** A code such as ACCEPTED, JOINED, RunNotFound; null while it is not known, and of a denied attempt. */
+  outcome: string | null
+  completedAt: string | null
+  detail: string | null
+}
+
+type AuditRow = {
+  attempt_id: string
+  run_id: string | null
+  target: string | null
+  action: string
+  actor_kind: Actor['kind']
+  actor_id: string
+  correlation_id: string
+  occurred_at: Date
+  reason: string | null
+  details: Record<string, unknown>
+  decision: 'allowed' | 'denied'
+  why: string
+  outcome: string | null
+  completed_at: Date | null
+  detail: string | null
+}
+
+const cursors = cursorsOf('audit', z.tuple([z.iso.datetime(), z.uuid()]))
+
+/** Newest first. @throws InvalidCursor, StoreUnavailable */
+export async function listAudit(
+  pool: pg.Pool,
+  filter: { runId?: string },
+  page: PageRequest,
+): Promise<Page<AuditEntry>> {
+  const [at, attemptId] = page.after == null ? [null, null] : cursors.decode(page.after)
+  const rows = await ask<AuditRow>(
+    pool,
+    `SELECT attempt_id, run_id, target, action, actor_kind, actor_id, correlation_id, occurred_at, reason, details,
+       decision, why, outcome, completed_at, detail
+     FROM audit
+     WHERE true
+       ${filter.runId === undefined ? '' : 'AND run_id = $4'}
+       ${page.after == null ? '' : 'AND (occurred_at, attempt_id) < ($1::timestamptz, $2::uuid)'}
+     ORDER BY occurred_at DESC, attempt_id DESC LIMIT $3`,
+    [at, attemptId, page.first + 1, filter.runId],
+  )
+  return pageOf(rows.map(entryOf), page.first, (entry) => cursors.encode([entry.at, entry.attemptId]))
+}
+
+const entryOf = (row: AuditRow): AuditEntry => ({
+  attemptId: row.attempt_id,
+  runId: row.run_id,
+  target: row.target,
+  action: row.action,
+  actor: { kind: row.actor_kind, id: row.actor_id },
+  correlationId: row.correlation_id,
+  at: row.occurred_at.toISOString(),
+  reason: row.reason,
+  details: row.details,
+  decision: row.decision,
+  why: row.why,
+  outcome: row.outcome,
+  completedAt: row.completed_at?.toISOString() ?? null,
+  detail: row.detail,
+})
