@@ -1,9 +1,10 @@
-import type { Actor } from '../domain/event.ts'
 import type { Receipt } from '../domain/receipt.ts'
-import type { KillKind, Usage } from '../domain/run-events.ts'
+import type { Usage } from '../domain/run-events.ts'
 import type { CleanupStep, RunStatus } from '../domain/run-state.ts'
 
 /** The shapes that the documents of documents.ts ask for. Times are ISO 8601 UTC. */
+
+export type Actor = { kind: 'USER' | 'TOKEN' | 'RUN' | 'MONITOR' | 'HOST'; id: string }
 
 export type RunRow = {
   id: string
@@ -20,7 +21,12 @@ export type RunRow = {
   endedAt: string | null
   lastHeartbeatAt: string | null
   lastOutput: string | null
-  verdict: { verdict: 'NORMAL' | 'SLOW' | 'STUCK'; rule: string; explanation: string }
+  verdict: {
+    verdict: 'NORMAL' | 'SLOW' | 'STUCK'
+    rule: string
+    explanation: string
+    evidence: { fact: string; value: string }[]
+  }
 }
 
 export type RunDetails = RunRow & {
@@ -39,7 +45,12 @@ export type RunDetails = RunRow & {
   lateResults: number
   usage: { [Key in keyof Usage]-?: number | null } | null
   notices: { code: string; detail: string; at: string }[]
-  kill: { kind: KillKind; reason: string | null; requestedBy: Actor; requestedAt: string } | null
+  kill: {
+    kind: 'GRACEFUL' | 'FORCE' | 'EMERGENCY'
+    reason: string | null
+    requestedBy: Actor
+    requestedAt: string
+  } | null
   rootExit: { status: number | null; at: string } | null
   failure: { reason: string; message: string; code: string | null } | null
   receipt: { json: Receipt } | null

@@ -4,7 +4,7 @@ const runRow = /* GraphQL */ `
   fragment RunRow on Run {
     id workflow status killPhase phase turns progressPercent pid host
     requestedAt startedAt endedAt lastHeartbeatAt lastOutput
-    verdict { verdict rule explanation evidence { __typename } }
+    verdict { verdict rule explanation evidence { fact value } }
   }`
 
 const runDetails = /* GraphQL */ `
@@ -73,7 +73,7 @@ export const documents = {
   audit: /* GraphQL */ `
     query Audit($runId: ID, $first: Int, $after: String) {
       audit(runId: $runId, first: $first, after: $after) {
-        edges { node { id at actor { kind id } action target reason decision why outcome detail } }
+        edges { node { id at actor { kind id } action target runId reason details decision why completedAt outcome detail correlationId } }
         pageInfo { hasNextPage endCursor }
       }
     }`,
@@ -81,14 +81,14 @@ export const documents = {
   hosts: /* GraphQL */ `
     query Hosts {
       hosts {
-        id hostname platform level levelDetail
+        id hostname platform bootId level levelDetail
         slots { capacity used waiting }
         checks { name ok detail }
       }
     }`,
 
   projections: /* GraphQL */ `
-    query Projections { projections { name position lag state error } }`,
+    query Projections { projections { name version position lag state error } }`,
 
   startRun: /* GraphQL */ `
     mutation StartRun($input: StartRunInput!) {

@@ -1,5 +1,5 @@
 import type { RunStatus } from '../domain/run-state.ts'
-import type { RunDetails, RunRow } from './answers.ts'
+import type { Actor, RunDetails, RunRow } from './answers.ts'
 import { formatDuration } from './durations.ts'
 import { printable } from './printable.ts'
 import { receiptLines } from './receipt-text.ts'
@@ -36,6 +36,8 @@ export function ageMs(run: RunRow, nowMs: number): number {
   return (run.endedAt === null ? nowMs : Date.parse(run.endedAt)) - Date.parse(run.startedAt ?? run.requestedAt)
 }
 
+export const actorText = ({ kind, id }: Actor) => `${kind.toLowerCase()} ${printable(id)}`
+
 /** What came of a run, in a few words. */
 export function outcomeOf(run: RunDetails): string {
   const status = run.rootExit?.status
@@ -69,7 +71,8 @@ type Fact = [name: string, value: string]
 
 function facts(run: RunDetails, nowMs: number): Fact[] {
   const all: [string, string | null][] = [
-    ['verdict', isEnded(run) ? null : `${run.verdict.verdict}: ${printable(run.verdict.explanation)}`],
+    ['verdict', verdict(run)],
+    ['evidence', run.verdict.verdict === 'NORMAL' ? null : evidence(run)],
     ['progress', progress(run)],
     ['failure', run.failure === null ? null : printable(run.failure.message)],
     ['root exit', run.rootExit === null ? null : exitStatus(run.rootExit.status)],
@@ -83,13 +86,18 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
       run.lastHeartbeatAt === null ? null : `${formatDuration(nowMs - Date.parse(run.lastHeartbeatAt))} ago`,
     ],
     ['labels', run.labels.map(({ name, value }) => printable(`${name}=${value}`)).join(' ') || null],
-    ['requested', `${run.requestedAt} by ${run.requestedBy.kind} ${printable(run.requestedBy.id)}`],
+    ['requested', `${run.requestedAt} by ${actorText(run.requestedBy)}`],
     ['cleanup', cleanup(run)],
     ['late results', run.lateResults === 0 ? null : String(run.lateResults)],
     ['revision', String(run.revision)],
   ]
   return all.filter((fact): fact is Fact => fact[1] !== null)
 }
+
+const verdict = ({ verdict }: RunDetails) => `${verdict.verdict}: ${printable(verdict.explanation)}`
+
+const evidence = ({ verdict }: RunDetails) =>
+  verdict.evidence.map(({ fact, value }) => printable(`${fact} ${value}`)).join(', ') || null
 
 function progress(run: RunDetails): string {
   const percent = run.progressPercent === null ? '' : `, ${run.progressPercent} %`
@@ -103,7 +111,7 @@ const exitStatus = (status: number | null) =>
 function kill({ kill }: RunDetails): string | null {
   if (kill === null) return null
   const reason = kill.reason === null ? '' : `: ${printable(kill.reason)}`
-  return `${kill.kind}, ${kill.requestedAt} by ${kill.requestedBy.kind} ${printable(kill.requestedBy.id)}${reason}`
+  return `${kill.kind.toLowerCase()}, ${kill.requestedAt} by ${actorText(kill.requestedBy)}${reason}`
 }
 
 function resources({ processes, cpuMs, rssBytes }: RunDetails): string {

@@ -1,12 +1,12 @@
 import type { Command } from 'commander'
-import type { Actor } from '../../domain/event.ts'
-import type { Page } from '../answers.ts'
+import type { Actor, Page } from '../answers.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
 import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { printable } from '../printable.ts'
+import { actorText } from '../run-text.ts'
 import { type Cell, tableLines } from '../table.ts'
 
 type Options = ServerOptions & { limit: number; json?: true }
@@ -18,7 +18,7 @@ type AuditEntry = {
   action: string
   target: string | null
   reason: string | null
-  decision: 'allowed' | 'denied'
+  decision: 'ALLOWED' | 'DENIED'
   why: string
   outcome: string | null
   detail: string | null
@@ -53,10 +53,10 @@ async function audit({ connect, screen }: CliContext, runId: string | undefined,
 
 const row = (entry: AuditEntry): Cell[] => [
   entry.at,
-  printable(`${entry.actor.kind} ${entry.actor.id}`),
+  actorText(entry.actor),
   entry.action,
   printable(entry.target ?? '-'),
-  entry.decision === 'denied' ? { text: 'denied', style: 'red' } : 'allowed',
+  entry.decision === 'DENIED' ? { text: 'denied', style: 'red' } : 'allowed',
   printable(entry.outcome ?? '-'),
-  printable(entry.decision === 'denied' ? entry.why : (entry.reason ?? '')),
+  printable(entry.decision === 'DENIED' ? entry.why : (entry.reason ?? '')),
 ]

@@ -11,6 +11,7 @@ import { parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { printable } from '../printable.ts'
 import { runNotFound } from '../problems.ts'
+import { actorText } from '../run-text.ts'
 import type { Screen } from '../screen.ts'
 import { fetchRun } from './show.ts'
 
@@ -82,8 +83,7 @@ function entryPrinter(screen: Screen, json: boolean): (entry: Entry) => Promise<
   if (json) return ({ cursor, node }) => screen.json({ cursor, ...node })
   return ({ node }) => {
     const when = screen.paint('dim', node.occurredAt)
-    const actor =
-      node.actor.kind === 'host' ? '' : screen.paint('dim', `  by ${node.actor.kind} ${printable(node.actor.id)}`)
+    const actor = node.actor.kind === 'HOST' ? '' : screen.paint('dim', `  by ${actorText(node.actor)}`)
     return screen.line(`${when}  ${printable(node.type).padEnd(20)}  ${printable(node.summary)}${actor}`)
   }
 }

@@ -6,7 +6,10 @@ import type { ServerOptions } from '../locate.ts'
 import { printable } from '../printable.ts'
 import { type Cell, tableLines } from '../table.ts'
 
-type Host = Omit<HostReport, 'hostId' | 'bootId'> & { id: string }
+type Host = Pick<HostReport, 'hostname' | 'platform' | 'levelDetail' | 'slots' | 'checks'> & {
+  id: string
+  level: 'CGROUP_V2' | 'PROCESS_SCAN'
+}
 
 export function addHosts(program: Command, context: CliContext): void {
   const command = program
@@ -30,6 +33,6 @@ const row = ({ id, hostname, slots, level, levelDetail }: Host): Cell[] => [
   id,
   printable(hostname),
   `${slots.used} of ${slots.capacity}${slots.waiting > 0 ? `, ${slots.waiting} waiting` : ''}`,
-  level,
+  level.toLowerCase().replace('_', '-'),
   printable(levelDetail),
 ]

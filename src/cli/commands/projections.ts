@@ -10,7 +10,7 @@ import { type Cell, tableLines } from '../table.ts'
 
 type Options = ServerOptions & { json?: true }
 
-type Status = { name: string; state: string; position: number; lag: number; error: string | null }
+type Status = { name: string; state: string; position: number; lag: number | null; error: string | null }
 type Rebuilt = { name: string; events: number; durationMs: number }
 type RebuildAnswer = { __typename: 'RebuildProjectionsAnswer'; projections: Rebuilt[] }
 
@@ -43,7 +43,7 @@ async function showStatus({ connect, screen }: CliContext, options: Options): Pr
     name,
     state,
     String(position),
-    String(lag),
+    lag === null ? 'unknown' : String(lag),
     printable(error ?? ''),
   ]
   if (options.json) for (const projection of projections) await screen.json(projection)
