@@ -1,4 +1,4 @@
-import { chmod, chown, lstat, mkdir, writeFile } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, rmdir, writeFile } from 'node:fs/promises'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { type Account, runAs } from './account.ts'
@@ -76,6 +76,16 @@ async function makePrivate(directory: string, account: Account): Promise<void> {
       `${directory}, where the database's socket belongs, is uid ${found.uid}'s and not a directory of ${account.name}. Remove it and start again.`,
     )
   await chmod(directory, 0o700)
+}
+
+/** PostgreSQL takes its own files out of it at a clean stop; after any other the next start finds the directory again. */
+export async function removeSocketDirectory(directory: string): Promise<void> {
+  try {
+    await rmdir(directory)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code !== 'ENOENT' && code !== 'ENOTEMPTY') throw error
+  }
 }
 
 /**

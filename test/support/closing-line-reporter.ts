@@ -9,8 +9,9 @@ export default class ClosingLineReporter implements Reporter {
     const brokenModules = modules.filter((module) => module.errors().length > 0).length
     const failed = count('failed') + brokenModules + unhandledErrors.length
     const skipped = count('skipped') + (reason === 'interrupted' ? count('pending') : 0)
-    const line = `${count('passed')} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
-    // After vitest's own summary, which is written when this hook has returned.
-    process.once('exit', () => process.stdout.write(`${line}\n`))
+    const line = (all: number) => `${count('passed')} passed, ${all} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`
+    // After vitest's own summary, which is written when this hook has returned. What failed later still, such as the
+    // search for leaks, shows only in the exit status.
+    process.once('exit', (code) => process.stdout.write(`${line(code === 0 ? failed : Math.max(1, failed))}\n`))
   }
 }

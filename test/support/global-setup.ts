@@ -1,11 +1,12 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
 import type { EmbeddedConnection } from '../../src/postgres/connect.ts'
 import { startEmbeddedPostgres } from '../../src/postgres/embedded.ts'
+import { stopPostmaster, whoServes } from '../../src/postgres/postmaster.ts'
 import { findLeaks, lookAround } from './leaks.ts'
-import { temporaryPrefix } from './temporary-directory.ts'
+import { runOwner, runPrefix } from './temporary-directory.ts'
 
 declare module 'vitest' {
   export interface ProvidedContext {
@@ -21,7 +22,8 @@ declare module 'vitest' {
  */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const outside = tmpdir()
-  const root = mkdtempSync(join(outside, `${temporaryPrefix}run-${process.pid}-`))
+  await removeAbandoned(outside)
+  const root = mkdtempSync(join(outside, `${runPrefix}${process.pid}-`))
   chmodSync(root, 0o711)
   const [server, scratch] = [join(root, 'server'), join(root, 't')]
   mkdirSync(server, { mode: 0o711 })
@@ -42,5 +44,17 @@ export default async function setup(project: TestProject): Promise<() => Promise
       rmSync(root, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 })
     })
     if (leaks.length > 0) throw new Error(`Tests left something behind:\n  ${leaks.join('\n  ')}`)
+  }
+}
+
+/** A test run that was killed could not tidy up after itself. */
+async function removeAbandoned(outside: string): Promise<void> {
+  for (const name of readdirSync(outside)) {
+    const owner = runOwner(name)
+    if (owner === undefined || existsSync(`/proc/${owner}`)) continue
+    const cluster = join(outside, name, 'server', 'postgres', 'cluster')
+    const serving = whoServes(cluster)
+    if (serving.state === 'running') await stopPostmaster(serving.identity)
+    rmSync(join(outside, name), { recursive: true, force: true })
   }
 }

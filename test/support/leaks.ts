@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { readStat } from '../../src/os/process-identity.ts'
 import type { EmbeddedPostgres } from '../../src/postgres/embedded.ts'
-import { temporaryPrefix } from './temporary-directory.ts'
+import { runOwner, temporaryPrefix } from './temporary-directory.ts'
 
 /** What was there before the tests. */
 type Surroundings = { cgroups: Set<string>; temporary: Set<string> }
@@ -75,8 +75,8 @@ function leftProcesses({ scratch }: Place): string[] {
 function leftBesideOthers({ before, outside }: Place): string[] {
   const temporary = ourTemporary(outside)
   const othersRun = temporary.some((name) => {
-    const pid = Number(new RegExp(`^${temporaryPrefix}run-(\\d+)-`).exec(name)?.[1])
-    return pid > 0 && pid !== process.pid && existsSync(`/proc/${pid}`)
+    const owner = runOwner(name)
+    return owner !== undefined && owner !== process.pid && existsSync(`/proc/${owner}`)
   })
   if (othersRun) return []
   return [
