@@ -1,0 +1,73 @@
+import { GraphQLError } from 'graphql'
+import type { RunState } from '../src/domain/run-state.ts'
+import { builder, type Context } from './builder.ts'
+import { follow } from './follow.ts'
+import { connection, pageRequest, wholeNumber } from './page.ts'
+import { RunFilterInput, RunType, runFilter } from './run.ts'
+
+/** For subscriptions, which have no null to answer with. @throws GraphQLError RUN_NOT_FOUND */
+export async function existingRun(id: string, { control }: Context): Promise<RunState> {
+  const run = await control.run(id)
+  if (run !== undefined) return run
+  throw new GraphQLError(`There is no run "${id.slice(0, 100)}".`, { extensions: { code: 'RUN_NOT_FOUND' } })
+}
+
+const RunConnection = builder.connectionObject(
+  {
+    type: RunType,
+    name: 'RunConnection',
+    description: 'A page of runs.',
+    edgesField: { description: 'The runs of this page.' },
+  },
+  { name: 'RunEdge', description: 'A run in a list.' },
+)
+
+builder.queryFields((t) => ({
+  run: t.field({
+    type: RunType,
+    nullable: true,
+    description: 'A run by its id. null: there is none of that id.',
+    args: { id: t.arg.id({ required: true, description: 'Its run id.' }) },
+    resolve: (_root, { id }, { control }) => control.run(id),
+  }),
+  runs: t.field({
+    type: RunConnection,
+    description: 'Runs, newest first.',
+    args: {
+      filter: t.arg({ type: RunFilterInput, description: 'Which runs; without it: all.' }),
+      first: t.arg.int({ defaultValue: 50, description: 'How many at most, 1–500.' }),
+      after: t.arg.string({ description: 'The `endCursor` of the page before.' }),
+    },
+    resolve: async (_root, args, { control }) => {
+      const page = await control.runs(runFilter(args.filter), pageRequest(args, 50))
+      return connection(page, args.after, (run) => run)
+    },
+  }),
+  runAt: t.field({
+    type: RunType,
+    nullable: true,
+    description: 'A run as it was right after one of its events. null: no such run, or no such event.',
+    args: {
+      id: t.arg.id({ required: true, description: 'Its run id.' }),
+      revision: t.arg.int({ required: true, description: 'Number of the event in its lifecycle; 0 is the first.' }),
+    },
+    resolve: (_root, { id, revision }, { control }) => control.runAt(id, wholeNumber('revision', revision, 0)),
+  }),
+}))
+
+builder.subscriptionField('runChanged', (t) =>
+  t.field({
+    type: RunType,
+    description: 'Each matching run as it is after a change, from now on.',
+    args: {
+      filter: t.arg({ type: RunFilterInput, description: 'Which runs; without it: all.' }),
+      runId: t.arg.id({ description: 'Only this run.' }),
+    },
+    subscribe: async (_root, { filter, runId }, context) => {
+      if (runId != null) await existingRun(runId, context)
+      const wanted = { ...runFilter(filter), ...(runId != null && { runId }) }
+      return follow(context.signal, (signal) => context.control.followRuns(wanted, signal))
+    },
+    resolve: (run) => run,
+  }),
+)

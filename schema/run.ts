@@ -1,0 +1,173 @@
+import type { RunFilter } from '../src/control/control.ts'
+import { redactArguments } from '../src/domain/redact.ts'
+import {
+  cacheReadRatio,
+  holdsSlot,
+  isTerminal,
+  type KillPhase,
+  type RunState,
+  type RunStatus,
+} from '../src/domain/run-state.ts'
+import { ActorType } from './actor.ts'
+import { builder } from './builder.ts'
+import { KillReceipt, RootExitType } from './receipt.ts'
+import { CleanupType, FailureType, Label, NoticeType, PolicyType, UsageType } from './run-details.ts'
+
+export const RunStatusType = builder.enumType('RunStatus', {
+  description: 'Where a run is in its life.',
+  values: {
+    REQUESTED: { value: 'REQUESTED', description: 'Asked for; it waits for its launch.' },
+    RUNNING: { value: 'RUNNING', description: 'Its process lives.' },
+    PAUSED: { value: 'PAUSED', description: 'Its processes are frozen.' },
+    KILLING: { value: 'KILLING', description: 'A kill is under way.' },
+    KILLED: { value: 'KILLED', description: 'Killed, with a receipt that proves that no process is left.' },
+    KILL_UNVERIFIED: {
+      value: 'KILL_UNVERIFIED',
+      description: 'Killed, but not proven to be gone: something of it may still live. It keeps its slot.',
+    },
+    COMPLETED: { value: 'COMPLETED', description: 'Ended by itself, with success.' },
+    FAILED: { value: 'FAILED', description: 'Ended by itself, or never began, without success.' },
+    LOST: { value: 'LOST', description: 'Proven to be gone; what came of it nobody knows.' },
+  } as const satisfies Record<RunStatus, { value: RunStatus; description: string }>,
+})
+
+const KillPhaseType = builder.enumType('KillPhase', {
+  description: 'How far the kill of a run is.',
+  values: {
+    NONE: { value: 'NONE', description: 'No kill was asked for.' },
+    DEFERRED: { value: 'DEFERRED', description: 'It waits for the run to leave a critical section.' },
+    TERMINATING: { value: 'TERMINATING', description: 'SIGTERM was sent; the grace period runs.' },
+    KILLING: { value: 'KILLING', description: 'SIGKILL is sent.' },
+    VERIFYING: { value: 'VERIFYING', description: 'Proof is looked for that nobody is left.' },
+    CLEANING: { value: 'CLEANING', description: 'Proven; the cleanup is under way.' },
+    DONE: { value: 'DONE', description: 'Proven and cleaned up.' },
+  } as const satisfies Record<KillPhase, { value: KillPhase; description: string }>,
+})
+
+const RunOrigin = builder.enumType('RunOrigin', {
+  description: 'Where a run came from.',
+  values: {
+    LAUNCHED: { value: 'launched', description: 'Runwarden launched it.' },
+    REGISTERED: { value: 'registered', description: 'Something else launched it; it was registered afterwards.' },
+  } as const satisfies Record<string, { value: RunState['origin']; description: string }>,
+})
+
+export const RunType = builder.objectRef<RunState>('Run')
+
+builder.node(RunType, {
+  description: 'One execution of a workflow, and everything that is known of it.',
+  id: { resolve: (run) => run.runId, description: 'The run id: `run_` and 12 hex digits. Never used twice.' },
+  loadOne: (id, { control }) => control.run(id),
+  fields: (t) => ({
+    workflow: t.exposeString('workflow', { description: 'Name of the workflow.' }),
+    origin: t.expose('origin', { type: RunOrigin, description: 'Whether Runwarden launched it.' }),
+    status: t.expose('status', { type: RunStatusType, description: 'Where the run is in its life.' }),
+    killPhase: t.expose('killPhase', { type: KillPhaseType, description: 'How far its kill is.' }),
+    phase: t.exposeString('phase', {
+      nullable: true,
+      description: '`initialization` until the run says otherwise; then what it last said.',
+    }),
+    turns: t.exposeInt('turns', { description: 'Turns of the agent that are completed.' }),
+    progressPercent: t.exposeFloat('progressPercent', {
+      nullable: true,
+      description: 'Per cent, 0–100, by its own account; null: it has not said.',
+    }),
+    usage: t.expose('usage', { type: UsageType, nullable: true, description: 'Tokens and cost, by its own account.' }),
+    cacheReadRatio: t.float({
+      nullable: true,
+      description: 'Share of the input tokens that came from a cache, 0–1; null: no input is known.',
+      resolve: (run) => cacheReadRatio(run.usage),
+    }),
+    pid: t.int({
+      nullable: true,
+      description: 'Process id of its root; null while it does not live: not started yet, or ended.',
+      resolve: (run) => (isTerminal(run.status) ? null : (run.root?.pid ?? null)),
+    }),
+    command: t.stringList({
+      nullable: true,
+      description: 'argv, redacted; null: something else launched it.',
+      resolve: (run) => (run.launch === null ? null : redactArguments(run.launch.command)),
+    }),
+    workspacePath: t.exposeString('workspacePath', {
+      nullable: true,
+      description: 'Directory that it works in, on its host; null: not made yet, or not known.',
+    }),
+    host: t.exposeID('host', { description: 'The host that supervises it.' }),
+    labels: t.field({
+      type: [Label],
+      description: 'What whoever started it attached to it; by name.',
+      resolve: ({ labels }) =>
+        Object.keys(labels)
+          .sort()
+          .map((name) => ({ name, value: labels[name] ?? '' })),
+    }),
+    policy: t.expose('policy', { type: PolicyType, description: 'Its thresholds.' }),
+    requestedBy: t.expose('requestedBy', { type: ActorType, description: 'Who asked for it.' }),
+    requestedAt: t.expose('requestedAt', { type: 'DateTime', description: 'When it was asked for.' }),
+    startedAt: t.expose('startedAt', { type: 'DateTime', nullable: true, description: 'When its root process began.' }),
+    endedAt: t.expose('endedAt', { type: 'DateTime', nullable: true, description: 'When it was known to have ended.' }),
+    lastHeartbeatAt: t.expose('lastHeartbeatAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When its host last recorded what its processes do.',
+    }),
+    lastOutput: t.exposeString('lastOutput', {
+      nullable: true,
+      description: 'Its last line of output that is not blank, redacted, at most 500 characters.',
+    }),
+    outputBytes: t.exposeFloat('outputBytes', { description: 'Bytes of output so far.' }),
+    processes: t.exposeInt('processes', {
+      nullable: true,
+      description: 'Live processes of its tree at the last heartbeat.',
+    }),
+    cpuMs: t.exposeFloat('cpuMs', { nullable: true, description: 'Milliseconds of CPU time that its tree has used.' }),
+    rssBytes: t.exposeFloat('rssBytes', {
+      nullable: true,
+      description: 'Bytes of memory its tree held resident at the last heartbeat.',
+    }),
+    peakRssBytes: t.exposeFloat('peakRssBytes', { nullable: true, description: 'The most bytes it held resident.' }),
+    holdsSlot: t.boolean({
+      description: "Whether it takes up a place in its host's capacity.",
+      resolve: (run) => holdsSlot(run),
+    }),
+    notices: t.expose('notices', { type: [NoticeType], description: 'The last 20 notices; all are among its events.' }),
+    rootExit: t.expose('rootExit', { type: RootExitType, nullable: true, description: 'How its root process ended.' }),
+    failure: t.expose('failure', {
+      type: FailureType,
+      nullable: true,
+      description: 'Why it failed; null: it did not.',
+    }),
+    receipt: t.expose('receipt', {
+      type: KillReceipt,
+      nullable: true,
+      description: 'The proof that nothing of it is left; null while there is none.',
+    }),
+    cleanup: t.expose('cleanup', { type: CleanupType, description: 'What was tidied up after it.' }),
+    lateResults: t.exposeInt('lateResults', {
+      description: 'How many facts came in after its end, when they could change nothing.',
+    }),
+    revision: t.exposeInt('revision', {
+      description: 'Number of its last lifecycle event that is folded in here; 0 is the first.',
+    }),
+  }),
+})
+
+const RunFilterInput = builder.inputType('RunFilter', {
+  description: 'Which runs. All conditions must hold; one that is left out always does.',
+  fields: (t) => ({
+    status: t.field({ type: [RunStatusType], description: 'Its status is one of these.' }),
+    workflow: t.string({ description: 'Its workflow has exactly this name.' }),
+    live: t.boolean({ description: 'true: it has not ended; false: it has.' }),
+  }),
+})
+
+type RunFilterArgument = { [Key in keyof RunFilter]?: RunFilter[Key] | null }
+
+/** The filter without what was not given. */
+export const runFilter = (filter: RunFilterArgument | null | undefined): RunFilter => ({
+  ...(filter?.status != null && { status: filter.status }),
+  ...(filter?.workflow != null && { workflow: filter.workflow }),
+  ...(filter?.live != null && { live: filter.live }),
+})
+
+export { RunFilterInput }

@@ -1,0 +1,15 @@
+import { builder } from './builder.ts'
+import './audit.ts'
+import './classification.ts'
+import './host.ts'
+import './kill.ts'
+import './output.ts'
+import './projections.ts'
+import './register.ts'
+import './run-event.ts'
+import './run-queries.ts'
+import './start.ts'
+import './viewer.ts'
+
+/** The whole API; schema.graphql beside this file is printed from it. */
+export const schema = builder.toSchema()

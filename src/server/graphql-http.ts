@@ -1,0 +1,68 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { shouldRenderGraphiQL } from 'graphql-yoga'
+import type { Control } from '../control/control.ts'
+import type { Actor } from '../domain/event.ts'
+import { type Authenticate, refusalOf } from './auth.ts'
+import type { Operations } from './operations.ts'
+import { allows, replyError } from './reply.ts'
+import { type Graphql, graphqlPath, requestBytesMax } from './yoga.ts'
+
+type GraphqlHttp = { graphql: Graphql; operations: Operations; authenticate: Authenticate; control: Control }
+
+/** One request to /graphql: POST or GET, answered at once or as server-sent events; GraphiQL for browsers. */
+export async function handleGraphql(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { graphql, operations, authenticate, control }: GraphqlHttp,
+): Promise<void> {
+  if (!allows(response, 'GET', 'POST')) return
+  const viewer = viewerOf(request, response, authenticate, control)
+  if (viewer === undefined || !isUsable(request, response)) return
+  const { signal, leave } = operations.enter()
+  response.once('close', leave)
+  const context = operations.context(viewer, signal)
+  response.setHeader('X-Correlation-Id', context.correlationId)
+  response.setHeader('X-Content-Type-Options', 'nosniff')
+  response.setHeader('X-Frame-Options', 'DENY')
+  await graphql(request, response, context)
+}
+
+/** null: the page of GraphiQL, with which nobody is served anything yet. undefined: turned away. */
+function viewerOf(
+  request: IncomingMessage,
+  response: ServerResponse,
+  authenticate: Authenticate,
+  control: Control,
+): Actor | null | undefined {
+  if (wantsGraphiQL(request)) return null
+  const { authorization } = request.headers
+  const viewer = authenticate(authorization)
+  if (viewer !== undefined) return viewer
+  const why = refusalOf(authorization)
+  control.recordRefusedAccess(`${request.method} ${graphqlPath} from ${request.socket.remoteAddress}: ${why}`)
+  const message =
+    `Not signed in: ${why}. Send the header "Authorization: Bearer TOKEN"; ` +
+    'the token is in the file admin.token of the data directory.'
+  replyError(response, 401, 'UNAUTHENTICATED', message, { 'WWW-Authenticate': 'Bearer realm="runwarden"' })
+  return undefined
+}
+
+/** By the same rule as yoga, which then answers with the page and executes nothing. */
+const wantsGraphiQL = ({ method, headers }: IncomingMessage) =>
+  shouldRenderGraphiQL({ method, headers: new Headers({ accept: headers.accept ?? '' }) } as Request)
+
+/** Answers what yoga would turn away without a word, and returns false. */
+function isUsable(request: IncomingMessage, response: ServerResponse): boolean {
+  if (Number(request.headers['content-length'] ?? 0) > requestBytesMax) {
+    const message = `The request is larger than ${requestBytesMax} bytes. Pass long input to a run in a file instead.`
+    replyError(response, 413, 'REQUEST_TOO_LARGE', message)
+    return false
+  }
+  const type = request.headers['content-type'] ?? ''
+  if (request.method === 'POST' && !/^application\/(graphql\+)?json\s*(;|$)/i.test(type)) {
+    const message = `A POST to ${graphqlPath} is JSON: send "Content-Type: application/json" and {"query": "…"}.`
+    replyError(response, 415, 'UNSUPPORTED_MEDIA_TYPE', message)
+    return false
+  }
+  return true
+}

@@ -1,0 +1,90 @@
+import { randomUUID } from 'node:crypto'
+import type { ExecutionResult } from 'graphql'
+import { createYoga, type GraphiQLOptions, handleStreamOrSingleExecutionResult, type Plugin } from 'graphql-yoga'
+import type { Context } from '../../schema/builder.ts'
+import { presentError } from '../../schema/present-error.ts'
+import { schema } from '../../schema/schema.ts'
+import type { Log } from '../control/log.ts'
+
+export const graphqlPath = '/graphql'
+
+/** Room for an argv of 1 MiB, so that one which is too long gets its typed answer. In bytes. */
+export const requestBytesMax = 1.5 * 1024 * 1024
+
+/**
+ * Ends the parsing of documents that no client writes. 4,096 arguments and 500 variables, written into the document
+ * itself, are about 7,000 tokens.
+ */
+const tokensMax = 20_000
+
+/** GraphQL execution, the same for HTTP, server-sent events and WebSocket. */
+export function createGraphql(log: Log) {
+  return createYoga<Context>({
+    schema,
+    graphqlEndpoint: graphqlPath,
+    graphiql: graphiqlOptions,
+    renderGraphiQL,
+    landingPage: false,
+    // No other site has business here; its pages could only ask for what they have a token for.
+    cors: false,
+    multipart: false,
+    maxRequestBodySize: requestBytesMax,
+    logging: { debug: () => {}, info: () => {}, warn: warnOf(log), error: () => {} },
+    plugins: [presentedErrors(log), boundedDocuments],
+    // What goes wrong outside of an operation's execution. The log gets it here, once.
+    maskedErrors: { maskError: (error) => presentError(error, randomUUID(), log) },
+  })
+}
+
+export type Graphql = ReturnType<typeof createGraphql>
+
+const graphiqlOptions: GraphiQLOptions = {
+  title: 'Runwarden',
+  headers: JSON.stringify({ Authorization: 'Bearer PASTE-THE-TOKEN-OF-admin.token-HERE' }, null, 2),
+  // An admin token does not belong into a browser's storage.
+  shouldPersistHeaders: false,
+  // The same header then serves subscriptions too.
+  subscriptionsProtocol: 'SSE',
+  defaultQuery:
+    '{\n  runs(first: 10) {\n    edges {\n      node {\n        id\n        workflow\n        status\n        pid\n      }\n    }\n  }\n}\n',
+}
+
+/** The page holds 9 MB of scripts, so that a browser gets none from elsewhere: it is loaded when somebody wants it. */
+async function renderGraphiQL(options?: GraphiQLOptions): Promise<string> {
+  const { renderGraphiQL: render } = await import('@graphql-yoga/render-graphiql')
+  return render(options)
+}
+
+const warnOf =
+  (log: Log) =>
+  (...details: unknown[]) =>
+    log.warn({ details: details.map(String) }, 'the GraphQL server warns')
+
+/** Errors as clients may see them, under the correlation id of the operation. */
+function presentedErrors(log: Log): Plugin<Context> {
+  const present = (result: ExecutionResult, { correlationId }: Context): ExecutionResult =>
+    result.errors === undefined
+      ? result
+      : { ...result, errors: result.errors.map((error) => presentError(error, correlationId, log)) }
+  return {
+    onExecute: ({ args }) => ({
+      onExecuteDone: (payload) =>
+        handleStreamOrSingleExecutionResult(payload, ({ result, setResult }) =>
+          setResult(present(result, args.contextValue)),
+        ),
+    }),
+    onSubscribe: ({ args }) => ({
+      onSubscribeResult: (payload) =>
+        handleStreamOrSingleExecutionResult(payload, ({ result, setResult }) =>
+          setResult(present(result, args.contextValue)),
+        ),
+      onSubscribeError: ({ error, setError }) => setError(presentError(error, args.contextValue.correlationId, log)),
+    }),
+  }
+}
+
+const boundedDocuments: Plugin = {
+  onParse: ({ params }) => {
+    params.options = { ...params.options, maxTokens: tokensMax }
+  },
+}
