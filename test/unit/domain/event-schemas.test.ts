@@ -1,0 +1,96 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { auditEventSchemas, readAuditEvent } from '../../../src/domain/audit-events.ts'
+import { eventMetadataSchema, type RecordedEvent } from '../../../src/domain/event.ts'
+import { evolve } from '../../../src/domain/evolve.ts'
+import {
+  type RecordedRunEvent,
+  readRunEvent,
+  runEventSchemas,
+  runEventVersion,
+} from '../../../src/domain/run-events.ts'
+import { stateAfter } from '../../support/decider-spec.ts'
+import { requested } from '../../support/run-events.ts'
+
+const directory = join(import.meta.dirname, '../../fixtures/events/v1')
+const fixture = (type: string): RecordedEvent => JSON.parse(readFileSync(join(directory, `${type}.json`), 'utf8'))
+const runTypes = Object.keys(runEventSchemas) as (keyof typeof runEventSchemas)[]
+const auditTypes = Object.keys(auditEventSchemas)
+
+describe('[R41] events that were recorded by version 1', () => {
+  it('are there for every type, and for no other', () => {
+    const names = readdirSync(directory).map((file) => file.replace(/\.json$/, ''))
+    expect(names.toSorted()).toEqual([...runTypes, ...auditTypes].toSorted())
+  })
+
+  it.each(runTypes)('%s is read, and nothing of it is lost', (type) => {
+    const event = fixture(type)
+    expect(readRunEvent(event)).toEqual(event)
+    expect(event).toMatchObject({ type, v: 1 })
+    expect(runEventVersion[type]).toBeGreaterThanOrEqual(1)
+  })
+
+  it.each(auditTypes)('%s is read, and nothing of it is lost', (type) => {
+    expect(readAuditEvent(fixture(type))).toEqual(fixture(type))
+  })
+
+  it.each([...runTypes, ...auditTypes])('%s carries metadata that fits', (type) => {
+    const { metadata } = fixture(type)
+    expect(eventMetadataSchema.parse(metadata)).toEqual(metadata)
+  })
+
+  it.each(runTypes)('%s folds into a run that has only been requested, and into none', (type) => {
+    const event = readRunEvent(fixture(type)) as RecordedRunEvent
+    const state = evolve(stateAfter([requested()]), event)
+    expect(JSON.parse(JSON.stringify(state))).toEqual(state)
+    expect(evolve(undefined, event)?.status).toBe(type === 'RunRequested' ? 'REQUESTED' : undefined)
+  })
+})
+
+describe('events of others', () => {
+  const foreign = (type: string, data: unknown): RecordedEvent => ({ ...fixture('RunStarted'), type, data })
+
+  it('a type that is not known is passed over', () => {
+    fc.assert(
+      fc.property(fc.string(), fc.jsonValue(), (type, data) => {
+        fc.pre(!runTypes.includes(type as never))
+        expect(readRunEvent(foreign(type, data))).toBeUndefined()
+      }),
+    )
+  })
+
+  it.each(['__proto__', 'constructor', 'toString', 'hasOwnProperty', 'ActionAttempted', ''])(
+    'not even %j is mistaken for one',
+    (type) => {
+      expect(readRunEvent(foreign(type, {}))).toBeUndefined()
+    },
+  )
+
+  it('what does not fit a known type is an error that says where it stands, and why', () => {
+    const notFitting = fc.tuple(
+      fc.constantFrom(...runTypes.filter((type) => !['HeartbeatRecorded', 'TelemetrySummarised'].includes(type))),
+      fc.oneof(fc.constant(null), fc.string(), fc.integer(), fc.array(fc.jsonValue())),
+    )
+    fc.assert(
+      fc.property(notFitting, ([type, data]) => {
+        expect(() => readRunEvent(foreign(type, data))).toThrow(
+          expect.objectContaining({
+            message: `event 2 of run-0123456789ab: ${type} v1 does not fit its schema`,
+            cause: expect.objectContaining({ issues: expect.any(Array) }),
+          }),
+        )
+      }),
+    )
+  })
+
+  it('keys of a newer writer are passed over, not stumbled upon', () => {
+    const newer = foreign('TurnCompleted', { turn: 3, tool: 'Bash' })
+    expect(readRunEvent(newer)?.data).toEqual({ turn: 3 })
+  })
+
+  it('[M1] RunKilled without a receipt is no RunKilled', () => {
+    expect(() => readRunEvent(foreign('RunKilled', { rootExit: null, receipt: null }))).toThrow(/does not fit/)
+  })
+})
