@@ -53,7 +53,8 @@ async function request<Answer>(
   }
 }
 
-const authorization = ({ token }: Located) => (token === undefined ? {} : { authorization: `Bearer ${token}` })
+const authorization = ({ token }: Located): Record<string, string> =>
+  token === undefined ? {} : { authorization: `Bearer ${token}` }
 
 function dataOf<Answer>(server: Located, status: number, body: string): Answer {
   if (status === 401 || status === 403) throw unauthorized(server)
