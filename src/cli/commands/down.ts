@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { DownResult } from '../composed.ts'
 import { type CliContext, withExamples, withJson } from '../context.ts'
 import { parseDuration } from '../durations.ts'
@@ -11,7 +11,11 @@ export function addDown(program: Command, context: CliContext): void {
   const command = program
     .command('down')
     .description('Stop the server of this machine. Its runs go on, and the next `up` adopts them.')
-    .option('--timeout <duration>', 'wait no longer than this for it to stop', parseDuration, 30_000)
+    .addOption(
+      new Option('--timeout <duration>', 'wait no longer than this for it to stop')
+        .argParser(parseDuration)
+        .default(30_000, '30s'),
+    )
     .action((options: Options) => down(context, options))
   withExamples(withJson(command), [['runwarden down', 'no run is killed by this']])
 }

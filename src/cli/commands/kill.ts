@@ -49,7 +49,11 @@ export function addKill(program: Command, context: CliContext): void {
         .choices(['accepted', 'killed', 'cleaned'])
         .default('cleaned'),
     )
-    .option('--timeout <duration>', 'wait no longer than this; the kill goes on', parseDuration, 30_000)
+    .addOption(
+      new Option('--timeout <duration>', 'wait no longer than this; the kill goes on')
+        .argParser(parseDuration)
+        .default(30_000, '30s'),
+    )
     .option('--idempotency-key <key>', 'a repeated request with this key is the same request')
     .action((id: string, options: Options) => interruptible((signal) => kill(context, id, options, signal)))
   withExamples(withJson(withServer(command)), [

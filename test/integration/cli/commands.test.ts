@@ -1,0 +1,436 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
+import type { OutputChunk, RunDetails, RunEvent } from '../../../src/cli/answers.ts'
+import { type CliOptions, cli as runCli } from '../../support/cli.ts'
+import { type FakeGraphQLServer, startFakeGraphQLServer } from '../../support/fake-graphql-server.ts'
+import { fakeEvent, fakeRun, killedRun, pageOf, unprovenReceipt } from '../../support/fake-runs.ts'
+
+/** The real commands over real HTTP and WebSocket, against a server with the committed schema and made-up answers. */
+let server: FakeGraphQLServer
+let runs: RunDetails[]
+let events: RunEvent[]
+let output: string[]
+/** What the server was asked, and what it answers a mutation with. */
+let asked: Record<string, unknown>[]
+let answer: unknown
+
+const id = 'run_0123456789ab'
+const esc = '\u001b'
+
+beforeAll(async () => {
+  const run = (args: { id: string }) => runs.find((known) => known.id === args.id) ?? null
+  const mutation = ({ input }: { input: Record<string, unknown> }) => {
+    asked.push(input)
+    return answer
+  }
+  server = await startFakeGraphQLServer({
+    Query: {
+      run,
+      runAt: (args: { id: string; revision: number }) =>
+        args.revision > 9 ? null : { ...run(args), revision: args.revision },
+      runs: (args: { first: number; after: string | null; filter: Record<string, unknown> }) => {
+        asked.push(args)
+        const from = args.after === null ? 0 : Number(args.after.slice(1)) + 1
+        const page = runs.slice(from, from + args.first)
+        const last = from + page.length - 1
+        return {
+          ...pageOf(page),
+          pageInfo: { hasNextPage: last < runs.length - 1, hasPreviousPage: false, endCursor: `c${last}` },
+        }
+      },
+      runEvents: (args: { id: string }) => (run(args) === null ? null : pageOf(events)),
+      runOutput: (args: { id: string; offset: number }) => chunks()[args.offset] ?? null,
+      audit: () =>
+        pageOf([
+          {
+            id: 'a',
+            at: '2026-11-21T03:41:07.000Z',
+            actor: { kind: 'TOKEN', id: 'admin' },
+            action: 'killRun',
+            target: `${id}${esc}[2J`,
+            runId: id,
+            reason: null,
+            details: {},
+            decision: 'DENIED',
+            why: 'no right',
+            completedAt: null,
+            outcome: null,
+            detail: null,
+            correlationId: 'c',
+          },
+        ]),
+      hosts: () => [
+        {
+          id: 'host_0123456789ab',
+          hostname: 'box',
+          platform: 'linux',
+          bootId: 'b',
+          level: 'CGROUP_V2',
+          levelDetail: 'cgroup.kill is there',
+          slots: { capacity: 16, used: 2, waiting: 1 },
+          checks: [],
+        },
+      ],
+      projections: () => [{ name: 'runs', version: 1, position: 12, lag: 0, state: 'running', error: null }],
+    },
+    Mutation: { startRun: mutation, killRun: mutation, registerProcess: mutation, rebuildProjections: () => answer },
+    Subscription: {
+      runEvents: async function* () {
+        for (const [index, node] of events.entries()) yield { cursor: `c${index}`, node }
+      },
+      runOutput: async function* (args: { offset: number }) {
+        for (const chunk of chunks()) if (chunk.offset >= args.offset) yield chunk
+      },
+    },
+  })
+})
+afterAll(() => server.close())
+beforeEach(() => {
+  runs = [fakeRun()]
+  events = []
+  output = []
+  asked = []
+})
+
+/** Offsets count chunks here: what they count is the server's business. */
+const chunks = (): OutputChunk[] =>
+  [...output, ''].map((text, index) => ({ offset: index, next: index + 1, text, ended: index === output.length }))
+
+const cli = (argv: string[], options: CliOptions = {}) =>
+  runCli(argv, { ...options, env: { RUNWARDEN_URL: server.url, RUNWARDEN_TOKEN: server.token, ...options.env } })
+const lines = (text: string) => text.trimEnd().split('\n')
+
+function dataDirectory(files: Record<string, string>): string {
+  const directory = mkdtempSync(join(tmpdir(), 'rw-test-cli-'))
+  onTestFinished(() => rmSync(directory, { recursive: true }))
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(directory, name), text)
+  return directory
+}
+
+describe('finding the server and its token', () => {
+  it('[R40] both are found in the data directory, without a word on the command line', async () => {
+    const directory = dataDirectory({
+      'owner.json': JSON.stringify({ url: server.url }),
+      'admin.token': `${server.token}\n`,
+    })
+    expect((await runCli(['ls'], { env: { RUNWARDEN_DATA_DIR: directory } })).code).toBe(0)
+  })
+
+  it('[R40] a wrong token and a missing one end with 4, and say where they were looked for', async () => {
+    const wrong = await cli(['ls'], { env: { RUNWARDEN_TOKEN: 'wrong' } })
+    expect(wrong).toMatchObject({ code: 4, stdout: '' })
+    expect(wrong.stderr).toContain('does not accept the token of RUNWARDEN_TOKEN')
+    const missing = await runCli(['ls', '--url', server.url], {})
+    expect(missing.code).toBe(4)
+    expect(missing.stderr).toContain('/nonexistent/runwarden/admin.token')
+    expect((await cli(['ls', '--token-file', '/nonexistent/token'])).code).toBe(4)
+    const follow = await cli(['events', id, '--follow'], { env: { RUNWARDEN_TOKEN: 'wrong' } })
+    expect(follow.code).toBe(4)
+  })
+
+  it('[R40] the token of this machine is not sent to another one', async () => {
+    const directory = dataDirectory({ 'admin.token': server.token })
+    const env = { RUNWARDEN_DATA_DIR: directory, RUNWARDEN_URL: 'http://runwarden.invalid:4680' }
+    const { locateServer } = await import('../../../src/cli/locate.ts')
+    expect(locateServer({}, env).token).toBeUndefined()
+    expect(locateServer({ url: 'http://127.0.0.1:1' }, env).token).toBe(server.token)
+    expect(locateServer({}, { ...env, RUNWARDEN_TOKEN: 'its-own' }).token).toBe('its-own')
+  })
+})
+
+describe('run', () => {
+  beforeEach(() => {
+    answer = { __typename: 'StartRunAnswer', run: fakeRun() }
+  })
+
+  it('[R40] prints just the id; the current directory is the workspace', async () => {
+    expect(await cli(['run', '--', 'sleep', '-x', '600'])).toEqual({ code: 0, stdout: `${id}\n`, stderr: '' })
+    expect(asked[0]).toEqual({ command: ['sleep', '-x', '600'], workspace: { kind: 'EXISTING', path: '/somewhere' } })
+  })
+
+  it('[R40] hands every option on', async () => {
+    const options = [
+      '--workflow',
+      'LINA',
+      '--temporary',
+      '--env',
+      'A=1',
+      '--env',
+      'B=x=y',
+      '--secret-env',
+      'KEY',
+      '--run-as',
+      'agent',
+    ]
+    const more = ['--prompt', 'fix it', '--label', 'team=red', '--grace', '300ms', '--idempotency-key', 'k1']
+    await cli(['run', ...options, ...more, '--', 'agent', '--env', 'C=2'])
+    expect(asked[0]).toEqual({
+      command: ['agent', '--env', 'C=2'],
+      workflow: 'LINA',
+      workspace: { kind: 'TEMPORARY' },
+      env: [
+        { name: 'A', value: '1' },
+        { name: 'B', value: 'x=y' },
+      ],
+      secretEnv: ['KEY'],
+      runAs: 'agent',
+      prompt: 'fix it',
+      labels: [{ name: 'team', value: 'red' }],
+      policy: { graceMs: 300 },
+      idempotencyKey: 'k1',
+    })
+    await cli(['run', '--cwd', '../else', 'agent', '--cwd', 'its-own'])
+    expect(asked[1]).toEqual({ command: ['agent', '--cwd', 'its-own'], workspace: { kind: 'EXISTING', path: '/else' } })
+  })
+
+  it('[R40] --follow shows the output, and ends the way the run did', async () => {
+    output = ['one\n', 'two\n']
+    runs = [
+      fakeRun({
+        status: 'COMPLETED',
+        endedAt: '2026-11-21T03:41:07.000Z',
+        rootExit: { status: 0, at: '2026-11-21T03:41:07.000Z' },
+      }),
+    ]
+    const completed = await cli(['run', '--follow', '--', 'true'])
+    expect(completed).toMatchObject({ code: 0, stdout: 'one\ntwo\n' })
+    expect(completed.stderr).toContain(`${id} ended: COMPLETED (exit status 0)`)
+    runs = [
+      fakeRun({
+        status: 'FAILED',
+        endedAt: '2026-11-21T03:41:07.000Z',
+        failure: { reason: 'EXIT_STATUS', message: 'It exited with 3.', code: null },
+      }),
+    ]
+    const failed = await cli(['run', '--follow', '--', 'false'])
+    expect(failed.code).toBe(1)
+    expect(failed.stderr).toContain('It exited with 3.')
+  })
+
+  it.each([
+    [
+      { __typename: 'InvalidInput', message: 'Bad.', issues: [{ path: 'command.0', message: 'is empty' }] },
+      2,
+      'command.0: is empty',
+    ],
+    [{ __typename: 'IdempotencyConflict', message: 'Used before.', runId: id }, 5, 'Used before.'],
+    [{ __typename: 'StoreUnavailable', message: 'The store is away.' }, 6, 'away'],
+    [{ __typename: 'PermissionDenied', message: 'No.' }, 4, 'No.'],
+  ])('[R40] a typed failure: %j', async (failure, code, message) => {
+    answer = failure
+    const result = await cli(['run', '--', 'true'])
+    expect(result).toMatchObject({ code, stdout: '' })
+    expect(result.stderr).toContain(message)
+  })
+})
+
+describe('kill', () => {
+  const killAnswer = {
+    __typename: 'KillRunAnswer',
+    success: true,
+    runId: id,
+    killedAt: killedRun.endedAt,
+    cleanupStatus: 'DONE',
+    message: `${id} is dead.`,
+    joined: false,
+    waitExpired: false,
+    run: killedRun,
+  }
+  beforeEach(() => {
+    answer = killAnswer
+    events = [
+      fakeEvent(0, 'RunRequested', 'asked for'),
+      fakeEvent(1, 'RunStarted', 'started'),
+      fakeEvent(2, 'KillRequested', 'graceful kill asked for'),
+      fakeEvent(3, 'SigtermSent', 'SIGTERM sent to 2 processes'),
+      fakeEvent(7, 'HeartbeatRecorded', 'a heartbeat'),
+      fakeEvent(4, 'SigkillSent', 'SIGKILL sent to 1 process'),
+      fakeEvent(5, 'RunKilled', 'proven dead'),
+      fakeEvent(6, 'RunCleaned', 'cleaned up'),
+    ]
+  })
+
+  it('[R4] shows each step as it happens, then a short receipt; 0 means proven dead', async () => {
+    const { code, stdout, stderr } = await cli(['kill', id, '--reason', 'stuck'])
+    expect(code).toBe(0)
+    expect(asked[0]).toEqual({
+      runId: id,
+      force: false,
+      emergency: false,
+      reason: 'stuck',
+      waitFor: 'CLEANED',
+      timeoutMs: 30_000,
+    })
+    expect(lines(stderr)).toEqual([
+      '03:41:09.000  graceful kill asked for',
+      '03:41:10.000  SIGTERM sent to 2 processes',
+      '03:41:11.000  SIGKILL sent to 1 process',
+      '03:41:12.000  proven dead',
+      '03:41:13.000  cleaned up',
+      `${id} is dead.`,
+    ])
+    expect(lines(stdout)[0]).toBe(`${id}  KILLED 3.0 s after the request`)
+    expect(stdout).toContain('PROVEN DEAD  level cgroup-v2')
+  })
+
+  it('[M1] without proof it never ends with 0', async () => {
+    const run = fakeRun({
+      status: 'KILL_UNVERIFIED',
+      killPhase: 'VERIFYING',
+      revision: 5,
+      receipt: { json: unprovenReceipt },
+    })
+    answer = { ...killAnswer, success: false, killedAt: null, run, message: 'Not proven.' }
+    const { code, stdout } = await cli(['kill', id, '--force'])
+    expect(code).toBe(1)
+    expect(stdout).toContain('NOT PROVEN  level cgroup-v2: 1 process still there')
+    answer = {
+      ...killAnswer,
+      success: false,
+      waitExpired: true,
+      run: fakeRun({ status: 'KILLING', revision: 3 }),
+      message: 'It goes on.',
+    }
+    const late = await cli(['kill', id, '--timeout', '1s', '--wait', 'killed'])
+    expect(late.code).toBe(124)
+    expect(late.stderr).toContain('It goes on.')
+    expect(asked.at(-1)).toMatchObject({ waitFor: 'KILLED', timeoutMs: 1000 })
+  })
+
+  it('[R40] --wait accepted asks for no proof', async () => {
+    answer = {
+      ...killAnswer,
+      success: false,
+      killedAt: null,
+      run: fakeRun({ status: 'KILLING', revision: 2 }),
+      message: 'Accepted.',
+    }
+    expect((await cli(['kill', id, '--wait', 'accepted'])).code).toBe(0)
+  })
+
+  it('[R40] no such run: 3; already ended: 5, with what it ended as', async () => {
+    expect((await cli(['kill', 'run_ffffffffffff'])).code).toBe(3)
+    answer = { __typename: 'AlreadyEnded', message: 'It has ended.', run: killedRun }
+    const ended = await cli(['kill', id])
+    expect(ended).toMatchObject({ code: 5, stdout: '' })
+    expect(ended.stderr).toContain('It ended as KILLED (exit status 143), 2026-11-21T03:41:10.020Z')
+  })
+
+  it('[R40] --json prints the answer, and nothing else on stdout', async () => {
+    const { code, stdout } = await cli(['kill', id, '--json'])
+    expect(code).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ success: true, run: { receipt: { json: { proven: true } } } })
+  })
+})
+
+describe('looking', () => {
+  it('[R40] ls shows live runs by default, cut to the terminal, without a trace of what a run tries on it', async () => {
+    runs = [fakeRun({ lastOutput: `${esc}[2J${esc}]0;owned\u0007an attack that is rather long` })]
+    const { code, stdout } = await cli(['ls'], { terminal: 120, env: { NO_COLOR: '1' } })
+    expect(code).toBe(0)
+    expect(asked[0]).toMatchObject({ filter: { live: true }, first: 50 })
+    expect(stdout).not.toContain(esc)
+    expect(lines(stdout)[1]).toMatch(/^run_0123456789ab {2}BUILDER {3}RUNNING {2}STUCK .* 4242 {2}an attack/)
+    for (const line of lines(stdout)) expect(line.length).toBeLessThanOrEqual(120)
+  })
+
+  it('[R40] ls colours the status on a terminal only, and says it in words everywhere', async () => {
+    expect((await cli(['ls'], { terminal: 200 })).stdout).toContain(`${esc}[32mRUNNING${esc}[39m`)
+    expect((await cli(['ls'])).stdout).not.toContain(esc)
+    expect((await cli(['ls'], { terminal: 200, env: { TERM: 'dumb' } })).stdout).not.toContain(esc)
+  })
+
+  it('[R40] ls follows the pages, says when there is more, and prints JSON line by line', async () => {
+    runs = Array.from({ length: 700 }, (_, index) => fakeRun({ id: `run_${String(index).padStart(12, '0')}` }))
+    const { stdout, stderr } = await cli(['ls', '--all', '--limit', '600', '--json'])
+    expect(lines(stdout)).toHaveLength(600)
+    expect(JSON.parse(lines(stdout)[599] as string).id).toBe('run_000000000599')
+    expect(asked.map((args) => [args.first, args.filter])).toEqual([
+      [500, {}],
+      [100, {}],
+    ])
+    expect(stderr).toContain('There are more')
+    await cli(['ls', '--status', 'KILLED', 'FAILED', '--workflow', 'LINA'])
+    expect(asked.at(-1)?.filter).toEqual({ status: ['KILLED', 'FAILED'], workflow: 'LINA' })
+  })
+
+  it('[R40] show tells a stuck run in ten seconds, and a dead one with its whole proof', async () => {
+    const stuck = await cli(['show', id])
+    expect(stuck).toMatchObject({ code: 0, stderr: '' })
+    expect(stuck.stdout).toContain('STUCK: No turn in 41 min.')
+    expect(stuck.stdout).toContain('initialization, 0 turns, cache reads 93.6 %')
+    runs = [killedRun]
+    const dead = (await cli(['show', id])).stdout
+    for (const part of [
+      'PROVEN DEAD',
+      'SIGKILL        +3.0 s',
+      'passed  cgroup-empty: populated 0',
+      'not covered',
+      'ignores-sigterm',
+    ]) {
+      expect(dead).toContain(part)
+    }
+    const receipt = await cli(['show', id, '--receipt', '--json'])
+    expect(receipt.code).toBe(0)
+    expect(JSON.parse(receipt.stdout)).toMatchObject({ proven: true, runId: id })
+  })
+
+  it('[M1] show says what stands in the way of a proof', async () => {
+    runs = [fakeRun({ status: 'KILL_UNVERIFIED', receipt: { json: unprovenReceipt } })]
+    const { code, stdout } = await cli(['show', id, '--receipt'])
+    expect(code).toBe(1)
+    expect(stdout).toContain('NOT PROVEN')
+    expect(stdout).toContain('ALIVE D in nfs_wait_bit_killable')
+    expect(stdout).toContain('FAILED  cgroup-empty')
+    expect(stdout).toContain('not possible here  no-marker')
+  })
+
+  it('[R40] show: no receipt yet, no such run, no such revision', async () => {
+    expect((await cli(['show', id, '--receipt'])).code).toBe(1)
+    expect((await cli(['show', 'run_ffffffffffff'])).code).toBe(3)
+    expect((await cli(['show', id, '--at', '0', '--json'])).stdout).toContain('"revision":0')
+    const late = await cli(['show', id, '--at', '12'])
+    expect(late.code).toBe(3)
+    expect(late.stderr).toContain('no revision 12; its newest is 1')
+  })
+
+  it('[R40] events: a readable line each, or JSON with a cursor; the same when followed', async () => {
+    events = [fakeEvent(0, 'RunRequested', `asked for${esc}[2J`), fakeEvent(1, 'RunStarted', 'started')]
+    expect((await cli(['events', id])).stdout).toBe(
+      '2026-11-21T03:41:07.000Z  RunRequested          asked for\n2026-11-21T03:41:08.000Z  RunStarted            started\n',
+    )
+    const json = await cli(['events', id, '--json'])
+    expect(JSON.parse(lines(json.stdout)[1] as string)).toMatchObject({ cursor: 'c1', type: 'RunStarted', revision: 1 })
+    expect((await cli(['events', id, '--follow', '--json'])).stdout).toBe(json.stdout)
+    for (const follow of [[], ['--follow']]) expect((await cli(['events', 'run_ffffffffffff', ...follow])).code).toBe(3)
+  })
+
+  it('[R40] logs: the bytes as they are into a pipe, harmless on a terminal', async () => {
+    output = [`${esc}[32mgreen${esc}[0m `, `${esc}]0;owned\u0007${esc}[2Jend\n`]
+    for (const follow of [[], ['--follow']]) {
+      expect((await cli(['logs', id, ...follow])).stdout).toBe(output.join(''))
+      const terminal = (await cli(['logs', id, ...follow], { terminal: 80 })).stdout
+      expect(terminal).toBe(`${esc}[32mgreen${esc}[0m end\n${esc}[0m`)
+    }
+    expect((await cli(['logs', id, '--raw'], { terminal: 80 })).stdout).toBe(output.join(''))
+    expect((await cli(['logs', id], { terminal: 80, env: { NO_COLOR: '1' } })).stdout).toBe('green end\n')
+    expect((await cli(['logs', 'run_ffffffffffff'])).code).toBe(3)
+  })
+
+  it('[R40] audit, hosts, projections, register', async () => {
+    const audit = await cli(['audit', id])
+    expect(audit.stdout).toContain('token admin')
+    expect(audit.stdout).toMatch(/killRun +run_0123456789ab +denied +- +no right/)
+    expect((await cli(['hosts'])).stdout).toContain('2 of 16, 1 waiting  cgroup-v2  cgroup.kill is there')
+    expect((await cli(['projections', 'status'])).stdout).toMatch(/runs +running +12 +0/)
+    answer = { __typename: 'RebuildProjectionsAnswer', projections: [{ name: 'runs', events: 12, durationMs: 40 }] }
+    expect((await cli(['projections', 'rebuild', 'runs'])).stdout).toBe('runs: 12 events in 40 ms\n')
+    answer = { __typename: 'UnknownProjection', message: 'There is no "rums".', known: ['runs'] }
+    expect((await cli(['projections', 'rebuild', 'rums'])).code).toBe(3)
+    answer = { __typename: 'RegisterProcessAnswer', run: fakeRun() }
+    expect((await cli(['register', '4242', '--workspace', 'w', '--workflow', 'BRAIN'])).stdout).toBe(`${id}\n`)
+    expect(asked.at(-1)).toEqual({ pid: 4242, workspacePath: '/somewhere/w', workflow: 'BRAIN' })
+  })
+})

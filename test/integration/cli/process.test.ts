@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { type SpawnedCli, spawnCli } from '../../support/cli.ts'
+import { type FakeGraphQLServer, startFakeGraphQLServer } from '../../support/fake-graphql-server.ts'
+import { fakeEvent, fakeRun, killedRun, pageOf } from '../../support/fake-runs.ts'
+import { waitUntil } from '../../support/wait-until.ts'
+
+/** What only a process of its own can show: signals, broken pipes, lost connections, how long it takes to start. */
+let server: FakeGraphQLServer
+const id = 'run_0123456789ab'
+/** Offsets from which the output was asked for. */
+const offsets: number[] = []
+let killRun: () => unknown = () => killedRun
+
+beforeAll(async () => {
+  server = await startFakeGraphQLServer({
+    Query: {
+      run: () => fakeRun(),
+      runEvents: () =>
+        pageOf(Array.from({ length: 500 }, (_, revision) => fakeEvent(revision, 'TurnCompleted', 'x'.repeat(500)))),
+    },
+    Mutation: {
+      startRun: () => ({ __typename: 'StartRunAnswer', run: fakeRun() }),
+      killRun: () => killRun(),
+    },
+    Subscription: {
+      // One line, then silence: a run that hangs.
+      runOutput: async function* ({ offset }: { offset: number }) {
+        offsets.push(offset)
+        yield { offset, next: offset + 7, text: `from ${offset}\n`, ended: false }
+        await new Promise(() => {})
+      },
+      // biome-ignore lint/correctness/useYield: a kill whose steps cannot be seen
+      runEvents: async function* () {
+        throw new Error('no events today')
+      },
+    },
+  })
+})
+afterAll(() => server.close())
+
+const cli = (...argv: string[]): SpawnedCli =>
+  spawnCli(argv, {
+    RUNWARDEN_URL: server.url,
+    RUNWARDEN_TOKEN: server.token,
+    RUNWARDEN_DATA_DIR: '/nonexistent/runwarden',
+  })
+
+it('[R40] Ctrl-C detaches from a followed run, and says that it goes on and how to end it', async () => {
+  const run = cli('run', '--follow', '--', 'sleep', '600')
+  await waitUntil(() => run.stdout().includes('from 0'), 'the first output', 10_000, run.stderr)
+  run.child.kill('SIGINT')
+  const { code, stdout, stderr } = await run.ended
+  expect(code).toBe(130)
+  expect(stdout).toBe('from 0\n')
+  expect(stderr).toBe(
+    `${id}\nDetached: ${id} goes on. Watch it with: runwarden logs ${id} --follow. End it with: runwarden kill ${id}\n`,
+  )
+})
+
+it('[R40] following goes on where it was when the connection is lost', async () => {
+  offsets.length = 0
+  const logs = cli('logs', id, '--follow')
+  await waitUntil(() => logs.stdout().includes('from 0'), 'the first output', 10_000, logs.stderr)
+  server.dropConnections()
+  await waitUntil(() => logs.stdout().includes('from 7'), 'the output after the reconnect', 10_000, logs.stderr)
+  logs.child.kill('SIGINT')
+  expect(await logs.ended).toMatchObject({ code: 130, stdout: 'from 0\nfrom 7\n' })
+  expect(logs.stderr()).toContain('the connection to the server is lost')
+  expect(offsets).toEqual([0, 7])
+})
+
+it('[R40] a reader that goes away ends the command quietly', async () => {
+  const events = cli('events', id, '--json')
+  events.child.stdout?.once('data', () => events.child.stdout?.destroy())
+  const { code, stderr } = await events.ended
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+})
+
+it('[R1] a kill whose steps cannot be shown is carried out all the same', async () => {
+  killRun = () => ({
+    __typename: 'KillRunAnswer',
+    success: true,
+    runId: id,
+    killedAt: killedRun.endedAt,
+    cleanupStatus: 'DONE',
+    message: 'Dead.',
+    joined: false,
+    waitExpired: false,
+    run: killedRun,
+  })
+  const { code, stdout, stderr } = await cli('kill', id).ended
+  expect(code, stderr).toBe(0)
+  expect(stdout).toContain('PROVEN DEAD')
+  expect(stderr).toContain('the steps cannot be shown')
+})
+
+it('[R40] Ctrl-C while a kill is waited for says that the kill goes on', async () => {
+  const asked = Promise.withResolvers<void>()
+  const never = Promise.withResolvers<unknown>()
+  killRun = () => {
+    asked.resolve()
+    return never.promise
+  }
+  const kill = cli('kill', id)
+  await asked.promise
+  kill.child.kill('SIGINT')
+  const { code, stdout, stderr } = await kill.ended
+  never.resolve(killedRun)
+  expect({ code, stdout }).toEqual({ code: 130, stdout: '' })
+  expect(stderr).toContain(`the kill of ${id} goes on`)
+})
