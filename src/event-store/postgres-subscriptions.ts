@@ -158,7 +158,7 @@ function startLive(connection: DatabaseConnection, reader: Reader, pollMs: numbe
     batchAfter: (...how: Parameters<Tail['batchAfter']>) => tail?.batchAfter(...how),
     stop() {
       stopping.abort()
-      wakeReader()
+      nudge()
       return done
     },
   }

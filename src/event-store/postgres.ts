@@ -22,6 +22,7 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
   const readPool = openPool(connection, { purpose: 'reads' })
   const appendPool = openPool(connection, { purpose: 'appends', max: 1, statementTimeoutMs: 10_000 })
 
+  let ended = false
   let migrated: Promise<unknown> | undefined
   const ready = () => {
     migrated ??= migrate(readPool).catch((error) => {
@@ -33,6 +34,7 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
   const queryOf =
     (pool: pg.Pool): Query =>
     async (statement) => {
+      if (ended) throw new StoreUnavailable('the event store is closed')
       await ready()
       const { rows } = await pool.query({ ...statement, rowMode: 'array' })
       return rows
@@ -55,7 +57,6 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
   }
 
   async function* eachOrUnavailable<Item>(items: AsyncGenerator<Item>): AsyncGenerator<Item> {
-    if (closed) throw new StoreUnavailable('the event store is closed')
     try {
       yield* items
     } catch (error) {
@@ -65,6 +66,7 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
 
   async function close(): Promise<void> {
     await Promise.all([appender.drain(), subscriptions.close()])
+    ended = true
     await Promise.all([readPool.end(), appendPool.end()])
   }
 

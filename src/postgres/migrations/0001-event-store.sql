@@ -12,7 +12,7 @@ $$;
 -- Stream names are compared byte by byte: faster, and a prefix is a range of the index whatever the database's locale.
 --
 -- `data` and `metadata` are json, not jsonb: nothing in the database looks into them, and the text goes in and comes
--- out as it is. Measured with 128 writers: 24 k events/s against 20 k for jsonb.
+-- out as it is. Measured with 128 callers: 34 k events/s against 27 k for jsonb.
 create table event_store.events (
   position bigint primary key,
   stream text collate "C" not null,

@@ -1,0 +1,10 @@
+import type pg from 'pg'
+import type { EventStore } from '../../src/event-store/event-store.ts'
+import { createPostgresEventStore } from '../../src/event-store/postgres.ts'
+
+/** How to open a store, in JSON: so that another process can open the same one. */
+export type StoreAddress = { engine: 'postgres'; connection: pg.PoolConfig }
+
+export function openStore(address: StoreAddress): EventStore {
+  return createPostgresEventStore({ connection: address.connection })
+}
