@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { readlinkSync } from 'node:fs'
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { type ProcessIdentity, processIdentitySchema, sameProcess } from '../domain/process-identity.ts'
 import { isAlive, isGone, machineIdentity, readIdentity } from './process-identity.ts'
-import { answers, holdName, holdPath } from './unix-socket.ts'
+import { answers, holdName, holdPath, isDiskFull } from './unix-socket.ts'
 
 const ownerSchema = z.object({
   identity: processIdentitySchema,
@@ -133,14 +133,26 @@ async function readRecord(directory: string): Promise<Owner | undefined> {
   }
 }
 
+/** Room for any record, so that one can be written over another in place. */
+const recordBytes = 2048
+
 async function writeRecord(directory: string, owner: Owner): Promise<void> {
+  const text = `${JSON.stringify(owner, null, 2)}\n`.padEnd(recordBytes)
   const unfinished = `${recordPath(directory)}.${randomBytes(4).toString('hex')}`
   try {
-    const file = await open(unfinished, 'wx', 0o644)
-    await file.writeFile(`${JSON.stringify(owner, null, 2)}\n`).finally(() => file.close())
+    await writeFile(unfinished, text, { flag: 'wx' })
     await rename(unfinished, recordPath(directory))
   } catch (error) {
     await rm(unfinished, { force: true })
-    throw error
+    // A crashed server has to come back on a full disk: what its predecessor left takes no more space when rewritten.
+    if (!isDiskFull(error)) throw error
+    await overwrite(recordPath(directory), text).catch(() => {
+      throw error
+    })
   }
+}
+
+async function overwrite(path: string, text: string): Promise<void> {
+  const file = await open(path, 'r+')
+  await file.write(text, 0).finally(() => file.close())
 }

@@ -17,7 +17,7 @@ export async function holdName(name: string): Promise<Hold | undefined> {
   }
 }
 
-/** Listens at a path, in place of whoever did before; undefined on a filesystem that has no sockets. */
+/** Listens at a path, in place of whoever did before; undefined on a filesystem that has no sockets, or is full. */
 export async function holdPath(directory: string, name: string): Promise<Hold | undefined> {
   await rm(join(directory, name), { force: true })
   const short = shortPath(directory)
@@ -28,7 +28,7 @@ export async function holdPath(directory: string, name: string): Promise<Hold | 
   } catch (error) {
     short.close()
     const { code = '' } = error as NodeJS.ErrnoException
-    if (['EOPNOTSUPP', 'ENOTSUP', 'EPERM', 'EINVAL', 'ENOSYS'].includes(code)) return undefined
+    if (isDiskFull(error) || ['EOPNOTSUPP', 'ENOTSUP', 'EPERM', 'EINVAL', 'ENOSYS'].includes(code)) return undefined
     throw error
   }
 }
@@ -67,4 +67,9 @@ function listen(path: string): Promise<Server> {
     server.listen(path, () => resolve(server))
     server.unref()
   })
+}
+
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }

@@ -9,10 +9,12 @@ import { runProgram } from './program.ts'
 /** Only a name inside the socket directory: the server listens on no network. */
 export const port = 5432
 
+export const socketName = `.s.PGSQL.${port}`
+
 /** sun_path holds 108 bytes, the last of them a zero. */
 const socketPathMaxBytes = 107
 
-const socketPathBytes = (directory: string) => Buffer.byteLength(join(directory, `.s.PGSQL.${port}`))
+const socketPathBytes = (directory: string) => Buffer.byteLength(join(directory, socketName))
 
 /**
  * Two walls stand around the database, and no password, which a run could read where we can:

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { isAlive, isGone } from '../os/process-identity.ts'
-import { checkReach, makeSocketDirectory, removeSocketDirectory, writeAccessRules } from './access.ts'
+import { checkReach, makeSocketDirectory, removeSocketDirectory, socketName, writeAccessRules } from './access.ts'
 import { type Account, chooseAccount } from './account.ts'
 import { findBinaryPackage, prepareBinaries } from './binaries.ts'
 import { prepareCluster } from './cluster.ts'
@@ -117,17 +117,32 @@ async function findRunning(home: string, signal: AbortSignal | undefined): Promi
   while (Date.now() < deadline) {
     const serving = whoServes(clusterPath(home))
     if (serving.state === 'nobody') return undefined
-    if (serving.state === 'running' && serving.socketDirectory !== '') {
+    if (serving.state === 'unclear')
+      throw new EmbeddedPostgresError(
+        'START_FAILED',
+        `A PostgreSQL that Runwarden did not start (pid ${serving.identity.pid}) seems to work on ${clusterPath(home)}. Stop it and start again.`,
+      )
+    if (serving.state !== 'running') {
+      await removeLocks(home, serving.socketDirectory)
+      return undefined
+    }
+    if (serving.socketDirectory !== '') {
       const postmaster = adoptPostmaster(serving.identity, serving.socketDirectory)
+      // Or it was on its way out: our predecessor was stopping it.
       if (await becameReady(postmaster, signal)) return postmaster
     }
-    if (serving.state === 'stranger') break
     await delay(20, undefined, { signal })
   }
-  // PostgreSQL takes a zombie for a running server, and any process of its account that has this pid now. Removing
-  // the file is safe: two servers on one cluster are also kept apart by its shared memory, found by the inode.
-  await rm(join(clusterPath(home), 'postmaster.pid'), { force: true })
   return undefined
+}
+
+/**
+ * PostgreSQL takes a zombie for a running server, and any process of its account that has this pid now. To remove the
+ * files is safe: what is left of a killed server is found by the cluster's shared memory, whose key is the inode.
+ */
+async function removeLocks(home: string, socketDirectory: string): Promise<void> {
+  await rm(join(clusterPath(home), 'postmaster.pid'), { force: true })
+  if (socketDirectory !== '') await rm(join(socketDirectory, `${socketName}.lock`), { force: true })
 }
 
 async function start(

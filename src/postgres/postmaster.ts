@@ -4,7 +4,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
-import { identityOf, isAlive, isGone, readIdentity, readStat } from '../os/process-identity.ts'
+import { identityOf, isAlive, isGone, type ProcessStat, readIdentity, readStat } from '../os/process-identity.ts'
 import { type Account, runAs } from './account.ts'
 import { EmbeddedPostgresError } from './embedded-error.ts'
 import { programEnvironment } from './program.ts'
@@ -22,11 +22,18 @@ export type Postmaster = {
 /** What `postmaster.pid` says of who serves a cluster. */
 export type Serving =
   | { state: 'nobody' }
-  | { state: 'running'; identity: ProcessIdentity; socketDirectory: string }
-  /** It was killed, and nobody has collected its exit yet. */
-  | { state: 'dead'; identity: ProcessIdentity }
-  /** The pid of the file belongs to a process that is no postmaster of this cluster. */
-  | { state: 'stranger'; identity: ProcessIdentity }
+  | {
+      /**
+       * - `dead`: it was killed, and nobody has collected its exit yet.
+       * - `stranger`: its pid belongs to a process now that is no postmaster of this cluster.
+       * - `unclear`: a PostgreSQL that somebody started by hand, perhaps on this cluster: neither to be adopted nor
+       *   to be disturbed.
+       */
+      state: 'running' | 'dead' | 'stranger' | 'unclear'
+      identity: ProcessIdentity
+      /** Empty in the first milliseconds: it is written after the pid. */
+      socketDirectory: string
+    }
 
 const fastShutdownMs = 30_000
 /** An immediate shutdown waits 5 s for its children, then kills them. */
@@ -38,13 +45,14 @@ export function whoServes(cluster: string): Serving {
   if (!(pid > 1)) return { state: 'nobody' }
   const stat = readStat(pid)
   if (stat === undefined) return { state: 'nobody' }
-  const identity = identityOf(stat)
-  if (stat.state === 'Z' || stat.state === 'X') return { state: 'dead', identity }
-  // Line 5 is the socket directory; it is written some milliseconds after the first.
-  const socketDirectory = lines?.[4] ?? ''
-  return isPostmasterOf(cluster, pid)
-    ? { state: 'running', identity, socketDirectory }
-    : { state: 'stranger', identity }
+  return { state: stateOf(stat, cluster), identity: identityOf(stat), socketDirectory: lines?.[4] ?? '' }
+}
+
+function stateOf(stat: ProcessStat, cluster: string) {
+  if (stat.state === 'Z' || stat.state === 'X') return 'dead'
+  if (stat.comm !== 'postgres') return 'stranger'
+  if (isPostmasterOf(cluster, stat.pid)) return 'running'
+  return isElsewhere(cluster, stat.pid) ? 'stranger' : 'unclear'
 }
 
 function readPidFile(cluster: string): string[] | undefined {
@@ -68,6 +76,18 @@ function isPostmasterOf(cluster: string, pid: number): boolean {
     return basename(program) === 'postgres' && directory !== undefined && sameDirectory(directory, cluster)
   } catch (error) {
     if (isGone(error)) return false
+    throw error
+  }
+}
+
+/** Every process of a PostgreSQL works in its cluster. */
+function isElsewhere(cluster: string, pid: number): boolean {
+  try {
+    if (statSync(`/proc/${pid}`).uid !== statSync(cluster).uid) return true
+    return !sameDirectory(`/proc/${pid}/cwd`, cluster)
+  } catch (error) {
+    if (isGone(error)) return true
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return false
     throw error
   }
 }

