@@ -52,7 +52,6 @@ export const redactCommand = (argv: readonly string[], max = 200): string =>
   oneLine(redactArguments(argv.slice(0, max).map((argument) => argument.slice(0, 4 * max))).join(' '), max)
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what must go
-// biome-ignore lint/suspicious/noControlCharactersInRegex: an escape begins with a control character
 const ansiEscape = /\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)?|[@-Z\\-_])/g
 
 /** Without terminal escapes and control characters, redacted, at most `max` characters. */

@@ -1,0 +1,175 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+
+/** One run's cgroup: a directory whose list of members the kernel keeps. */
+export class Cgroup {
+  readonly path: string
+
+  constructor(path: string) {
+    this.path = path
+  }
+
+  /** False also when it was removed: only an empty cgroup can be. */
+  populated(): boolean {
+    const events = readOrUndefined(join(this.path, 'cgroup.events'))
+    return events !== undefined && /^populated 1$/m.test(events)
+  }
+
+  /** Members, those of cgroups that the run made inside included. Zombies may be missing. */
+  pids(): Set<number> {
+    const pids = new Set<number>()
+    for (const directory of this.#directories()) {
+      for (const line of readOrUndefined(join(directory, 'cgroup.procs'))?.split('\n') ?? []) {
+        // 0: a process of a pid namespace that is not visible here.
+        if (Number(line) > 0) pids.add(Number(line))
+      }
+    }
+    return pids
+  }
+
+  /** SIGKILL to all members at once; forks that are under way are caught. False: this kernel cannot (before 5.14). */
+  kill(): boolean {
+    return writeIfThere(join(this.path, 'cgroup.kill'), '1')
+  }
+
+  /** Stops (or goes on with) all members, so that none forks while they are signalled one by one. */
+  freeze(frozen: boolean): boolean {
+    return writeIfThere(join(this.path, 'cgroup.freeze'), frozen ? '1' : '0')
+  }
+
+  /** CPU time of all members that ever were, in milliseconds. */
+  cpuMs(): number | undefined {
+    const usec = /^usage_usec (\d+)$/m.exec(readOrUndefined(join(this.path, 'cpu.stat')) ?? '')?.[1]
+    return usec === undefined ? undefined : Math.round(Number(usec) / 1000)
+  }
+
+  /** @throws EBUSY while a member lives */
+  remove(): void {
+    for (const directory of this.#directories().reverse()) removeIfThere(directory)
+  }
+
+  /** This cgroup, then what lies inside, parents first. */
+  #directories(): string[] {
+    const found = [this.path]
+    for (let next = 0; next < found.length; next += 1) {
+      const directory = found[next] as string
+      for (const entry of listOrEmpty(directory)) if (entry.isDirectory()) found.push(join(directory, entry.name))
+    }
+    return found
+  }
+}
+
+/** Where this host puts its runs' cgroups; absent: why it cannot. */
+export type CgroupBase = { ok: true; base: string; shims: string } | { ok: false; why: string }
+
+/**
+ * Finds cgroup v2 and tries it for real: make a cgroup, move a process in, see it listed, remove the cgroup.
+ * @param hostDirectory its device and inode name the base, so that a host finds its own cgroups again
+ * @param moveIn starts a process that moves itself into the cgroup and ends, and tells whether that worked
+ */
+export async function openCgroupBase(
+  hostDirectory: string,
+  moveIn: (cgroup: string) => Promise<boolean>,
+): Promise<CgroupBase> {
+  const own = ownCgroup()
+  if (own === undefined) return { ok: false, why: 'no cgroup v2 is mounted, or this process lies outside of the mount' }
+  const { dev, ino } = statSync(hostDirectory)
+  const hex = ((BigInt(dev) * 0x9e37_79b1n) ^ BigInt(ino)) & 0xffff_ffffn
+  const base = join(own, `runwarden-${hex.toString(16).padStart(8, '0')}`)
+  const shims = join(base, 'shims')
+  try {
+    mkdirSync(shims, { recursive: true })
+    const probe = join(base, 'probe')
+    mkdirSync(probe, { recursive: true })
+    const moved = await moveIn(probe)
+    await removeSoon(probe)
+    if (!moved) return { ok: false, why: `a process cannot be moved into ${base}; without root that needs delegation` }
+    if (!existsSync(join(shims, 'cgroup.kill')) && !existsSync(join(shims, 'cgroup.freeze'))) {
+      return { ok: false, why: 'this kernel has neither cgroup.kill (5.14) nor cgroup.freeze (5.2)' }
+    }
+    return { ok: true, base, shims }
+  } catch (error) {
+    return { ok: false, why: `${base} cannot be used: ${(error as Error).message}` }
+  }
+}
+
+/** Removes a base in which no run lives; one that is in use stays. */
+export function removeCgroupBase(base: string): void {
+  for (const directory of [join(base, 'shims'), base]) {
+    try {
+      removeIfThere(directory)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code !== 'EBUSY' && code !== 'ENOTEMPTY') throw error
+    }
+  }
+}
+
+/** A zombie leaves its cgroup a moment after it died. */
+async function removeSoon(path: string): Promise<void> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return removeIfThere(path)
+    } catch (error) {
+      if (attempt === 50) throw error
+      await setTimeout(2)
+    }
+  }
+}
+
+/** The directory of this process's own cgroup, where cgroup v2 is mounted (possibly beside v1). */
+function ownCgroup(): string | undefined {
+  const own = /^0::(\/.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1]
+  if (own === undefined) return undefined
+  for (const line of readFileSync('/proc/self/mountinfo', 'utf8').split('\n')) {
+    const [left, right] = line.split(' - ')
+    if (!right?.startsWith('cgroup2 ')) continue
+    const [, , , root = '/', mount = ''] = left?.split(' ') ?? []
+    const inside = root === '/' ? own : own.startsWith(`${root}/`) || own === root ? own.slice(root.length) : undefined
+    if (inside !== undefined && !inside.startsWith('/..')) return join(mount, inside)
+  }
+  return undefined
+}
+
+function writeIfThere(path: string, content: string): boolean {
+  try {
+    writeFileSync(path, content, { flag: 'r+' })
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
+  }
+}
+
+function removeIfThere(path: string): void {
+  try {
+    rmdirSync(path)
+  } catch (error) {
+    if (!isMissing(error)) throw error
+  }
+}
+
+function readOrUndefined(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+function listOrEmpty(path: string) {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
+  }
+}
+
+/** ENODEV: the cgroup was removed while its file was open. */
+function isMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOENT' || code === 'ENODEV'
+}

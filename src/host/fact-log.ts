@@ -1,0 +1,198 @@
+import { statSync } from 'node:fs'
+import type { Fact, FactBody } from '../domain/host-link.ts'
+import type { HostId, RunId } from '../domain/ids.ts'
+import type { Clock } from './clock.ts'
+import { Journal } from './journal.ts'
+import { readJson, writeAtomically } from './run-directory.ts'
+
+export type FactType = FactBody['type']
+export type FactOf<Type extends FactType> = Extract<FactBody, { type: Type }>
+
+/** How far a run's progress file has been read: of which file (device:inode), and to which byte. */
+export type ProgressPosition = { file: string; offset: number }
+
+type FactLine = { sequence: number; occurredAt: string; body: FactBody; progress?: ProgressPosition }
+
+/** Facts without which a run's life cannot be told; the others can be left out when the disk is full. */
+const expendable: ReadonlySet<FactType> = new Set(['HeartbeatRecorded', 'TurnCompleted', 'PhaseChanged'])
+
+/** Heartbeats wait in memory for the store; past this many a run makes no new ones until some are acknowledged. */
+const unacknowledgedHeartbeatsMax = 1000
+/** A journal that has grown past this is written anew without what the store already has. */
+const compactAboveBytes = 2 * 1024 * 1024
+
+export type FactLogOptions = {
+  hostId: HostId
+  runId: RunId
+  path: string
+  acknowledgedPath: string
+  /** The highest number that the store has. */
+  factSequence: number
+  clock: Clock
+  /** Tests end the process here. */
+  crashPoint: (name: string) => void
+  onFact: () => void
+}
+
+/**
+ * The facts of one run: numbered, journalled before anybody is told, offered until acknowledged.
+ * What has happened to the run is what its journal says; that is how a host goes on after a crash.
+ */
+export class FactLog {
+  readonly #options: FactLogOptions
+  #journal: Journal<FactLine>
+  readonly #latest = new Map<FactType, FactLine>()
+  #unacknowledged: FactLine[] = []
+  #nextSequence: number
+  #journalled: FactLine[]
+  #emitting: Promise<unknown> = Promise.resolve()
+  acknowledged: number
+  progressPosition: ProgressPosition | undefined
+  /** Cleanup steps that are done. */
+  readonly doneSteps = new Set<string>()
+  /** Codes of the notices that were given. */
+  readonly notices = new Set<string>()
+  peakRssBytes = 0
+  peakProcesses = 0
+
+  private constructor(options: FactLogOptions, journal: Journal<FactLine>, lines: FactLine[], acknowledged: number) {
+    this.#options = options
+    this.#journal = journal
+    this.acknowledged = Math.max(acknowledged, options.factSequence)
+    for (const line of lines) this.#fold(line)
+    this.#journalled = lines
+    this.#unacknowledged = lines.filter(({ sequence }) => sequence > this.acknowledged)
+    this.#nextSequence = Math.max(this.acknowledged, lines.at(-1)?.sequence ?? 0) + 1
+  }
+
+  /** @throws the file system's error */
+  static async open(options: FactLogOptions): Promise<FactLog> {
+    const acknowledged = (await readJson<number>(options.acknowledgedPath)) ?? 0
+    const { journal, lines } = await Journal.open<FactLine>(options.path)
+    return new FactLog(options, journal, lines, acknowledged)
+  }
+
+  /** For a run whose directory cannot be made: nothing of it survives a restart, and the store asks for it again. */
+  static inMemory(options: FactLogOptions, failure: Error): FactLog {
+    return new FactLog(options, Journal.inMemory(failure), [], 0)
+  }
+
+  /** The latest fact of this type that was ever journalled. */
+  latest<Type extends FactType>(type: Type): FactOf<Type>['data'] | undefined {
+    return this.#latest.get(type)?.body.data as FactOf<Type>['data'] | undefined
+  }
+
+  has(type: FactType): boolean {
+    return this.#latest.has(type)
+  }
+
+  occurredAt(type: FactType): string | undefined {
+    return this.#latest.get(type)?.occurredAt
+  }
+
+  get failure(): Error | undefined {
+    return this.#journal.failure
+  }
+
+  /**
+   * Journals facts in one write, then offers them. Calls follow each other in order.
+   * @param progress how far the progress file was read with these facts; kept in the same write
+   * @returns false: the disk is full and these facts were expendable; nothing happened
+   */
+  emit(bodies: readonly FactBody[], progress?: ProgressPosition, occurredAt?: string): Promise<boolean> {
+    const done = this.#emitting.then(() => this.#emit(bodies, progress, occurredAt))
+    this.#emitting = done.catch(() => {})
+    return done
+  }
+
+  async #emit(bodies: readonly FactBody[], progress?: ProgressPosition, at?: string): Promise<boolean> {
+    const { clock, crashPoint, onFact } = this.#options
+    const occurredAt = at ?? clock().toISOString()
+    const lines = bodies.map(
+      (body, index): FactLine => ({
+        sequence: this.#nextSequence + index,
+        occurredAt,
+        body,
+        ...(progress === undefined ? {} : { progress }),
+      }),
+    )
+    const vital = bodies.some((body) => !expendable.has(body.type))
+    for (const { type } of bodies) crashPoint(`before fact ${type}`)
+    if (!(await this.#journal.append(lines, vital))) return false
+    this.#nextSequence += lines.length
+    for (const line of lines) this.#fold(line)
+    this.#journalled.push(...lines)
+    this.#unacknowledged.push(...lines)
+    for (const { type } of bodies) crashPoint(`after fact ${type}`)
+    onFact()
+    return true
+  }
+
+  #fold(line: FactLine): void {
+    this.#latest.set(line.body.type, line)
+    if (line.progress !== undefined) this.progressPosition = line.progress
+    const { body } = line
+    if (body.type === 'CleanupStepCompleted') this.doneSteps.add(body.data.step)
+    if (body.type !== 'HeartbeatRecorded') return
+    this.peakRssBytes = Math.max(this.peakRssBytes, body.data.rssBytes ?? 0)
+    this.peakProcesses = Math.max(this.peakProcesses, body.data.processes ?? 0)
+    for (const { code } of body.data.notices ?? []) this.notices.add(code)
+  }
+
+  get acceptsHeartbeats(): boolean {
+    return this.#unacknowledged.length < unacknowledgedHeartbeatsMax
+  }
+
+  /** Facts above `sequence` that the store does not have, in order. */
+  after(sequence: number, max: number): Fact[] {
+    const { hostId, runId } = this.#options
+    return this.#unacknowledged
+      .filter((line) => line.sequence > sequence)
+      .slice(0, max)
+      .map(({ sequence, occurredAt, body }) => ({ host: hostId, runId, sequence, occurredAt, body }))
+  }
+
+  get allAcknowledged(): boolean {
+    return this.#unacknowledged.length === 0
+  }
+
+  /** A crash before the number is on the disk only means that facts are offered once more. */
+  async acknowledge(sequence: number): Promise<void> {
+    if (sequence <= this.acknowledged) return
+    this.acknowledged = Math.min(sequence, this.#nextSequence - 1)
+    this.#unacknowledged = this.#unacknowledged.filter((line) => line.sequence > this.acknowledged)
+    if (this.#journal.isOnDisk) {
+      await writeAtomically(this.#options.acknowledgedPath, JSON.stringify(this.acknowledged))
+      await this.#compact()
+    }
+  }
+
+  /** Leaves out expendable facts that the store has, but for the latest of each type: they say where the run stands. */
+  async #compact(): Promise<void> {
+    if (statSync(this.#options.path).size < compactAboveBytes) return
+    const compacted = this.#emitting.then(async () => {
+      const latest = new Set(this.#latest.values())
+      const kept = this.#journalled.filter(
+        (line) => line.sequence > this.acknowledged || latest.has(line) || !expendable.has(line.body.type),
+      )
+      await writeAtomically(this.#options.path, kept.map((line) => `${JSON.stringify(line)}\n`).join(''))
+      await this.#journal.close()
+      const { journal } = await Journal.open<FactLine>(this.#options.path)
+      this.#journal = journal
+      this.#journalled = kept
+    })
+    this.#emitting = compacted.catch(() => {})
+    await compacted
+  }
+
+  /** Nothing more will be emitted: gives back the reserve. */
+  async seal(): Promise<void> {
+    await this.#emitting
+    await this.#journal.seal()
+  }
+
+  async close(): Promise<void> {
+    await this.#emitting
+    await this.#journal.close()
+  }
+}

@@ -1,0 +1,296 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import type { DesiredRun, HostLink, HostReport, OutputChunk } from '../domain/host-link.ts'
+import { type HostId, hostIdSchema, type RunId, runIdSchema } from '../domain/ids.ts'
+import type { ProcessIdentity } from '../domain/process-identity.ts'
+import { machineIdentity } from '../os/process-identity.ts'
+import { Bell } from './bell.ts'
+import { openCgroupBase, removeCgroupBase } from './cgroup.ts'
+import type { Clock, Log } from './clock.ts'
+import { factFeed } from './fact-feed.ts'
+import { inspectProcess } from './inspect.ts'
+import { Output } from './output.ts'
+import { ProcessReader } from './process-table.ts'
+import { Run } from './run.ts'
+import type { RunContext } from './run-context.ts'
+import { makeDirectory, readJson, runPaths, writeAtomically } from './run-directory.ts'
+import { Slots } from './slots.ts'
+import { findReapers, makeSurroundings } from './surroundings.ts'
+import type { Owners } from './tree.ts'
+
+export type HostOptions = {
+  /** `<data directory>/host`. One host at a time. */
+  hostDirectory: string
+  /** Given to a new directory only; otherwise one is made up. */
+  hostId?: HostId
+  /** Runs that may live at the same time. */
+  capacity: number
+  clock?: Clock
+  log: Log
+  sampleIntervalMs?: number
+  heartbeatMaxIntervalMs?: number
+  outputCapBytes?: number
+  cgroups?: 'auto' | 'off'
+  /** Runwarden itself, its database server: never signalled, never registered. */
+  protectedProcesses?: () => ProcessIdentity[]
+  /** No run may have these accounts: they own Runwarden's database. */
+  forbiddenAccounts?: readonly string[]
+  /** Where LANG, TZ and `secretEnv` come from. */
+  environment?: NodeJS.ProcessEnv
+  /** Ends supervision, as `close` does. */
+  signal?: AbortSignal
+  /** Tests end the process at a point of this name. */
+  crashPoint?: (name: string) => void
+}
+
+export type Host = HostLink & {
+  /** Goes on with all runs on the disk. */
+  start(): Promise<void>
+  /** Stops supervising; runs live on. */
+  close(): Promise<void>
+}
+
+const outputPollMs = 100
+const readOutputBytesMax = 1024 * 1024
+/** A shift of sampling yields to others after so many runs. */
+const samplesAtATime = 20
+
+/**
+ * Opens the host of a directory: who it is, and what this machine lets it do. Nothing is supervised before `start`.
+ * @throws the file system's error when the directory cannot be made or read
+ */
+export async function createHost(options: HostOptions): Promise<Host> {
+  const { hostDirectory, log, sampleIntervalMs = 5_000, clock = () => new Date() } = options
+  // Runs of other accounts pass through on their way to their own directories.
+  for (const name of ['', 'runs', 'workspaces']) await makeDirectory(join(hostDirectory, name), 0o711)
+  const hostId = await readHostId(hostDirectory, options.hostId)
+  const reader = new ProcessReader()
+  const protectedProcesses = options.protectedProcesses ?? (() => [])
+  const closing = new AbortController()
+  const signal = options.signal === undefined ? closing.signal : AbortSignal.any([closing.signal, options.signal])
+  const cgroups = options.cgroups === 'off' ? turnedOff : await openCgroupBase(hostDirectory, movesIn)
+  const runs = new Map<RunId, Run>()
+  const lives = new Map<RunId, Promise<void>>()
+  const opening = new Map<RunId, Promise<void>>()
+  const owners: Owners = new Map()
+  const slots = new Slots(options.capacity)
+  const factBell = new Bell()
+  const shims = () => [...runs.values()].flatMap(({ shim }) => shim ?? [])
+  const context: RunContext = {
+    hostId,
+    hostDirectory,
+    cgroups: cgroups.ok ? cgroups : null,
+    slots,
+    owners,
+    surroundings: makeSurroundings({ protectedProcesses, shims, reapers: await findReapers() }),
+    readTable: () => reader.read(),
+    forbiddenAccounts: options.forbiddenAccounts ?? [],
+    environment: options.environment ?? process.env,
+    heartbeatMaxIntervalMs: options.heartbeatMaxIntervalMs ?? 60_000,
+    outputCapBytes: options.outputCapBytes ?? 64 * 1024 * 1024,
+    clock,
+    log,
+    signal,
+    onFact: () => factBell.ring(),
+    crashPoint: options.crashPoint ?? (() => {}),
+  }
+  const sampling = sampleRegularly()
+
+  /** Opens the run and lets it live; what fails there is for the operator: the run stays on the disk as it is. */
+  async function begin(desired: DesiredRun): Promise<void> {
+    const run = await Run.open(desired, context)
+    runs.set(desired.runId, run)
+    factBell.ring()
+    const life = run.live().then(
+      () => finishWhenAcknowledged(run),
+      (error) => log.error({ err: error, runId: run.runId }, 'supervision of a run failed; it goes on after a restart'),
+    )
+    lives.set(desired.runId, life)
+  }
+
+  function finishWhenAcknowledged(run: Run): void {
+    if (!run.facts.has('RunCleaned') || !run.facts.allAcknowledged || signal.aborted) return
+    if (runs.get(run.runId) !== run) return
+    run.finish()
+    runs.delete(run.runId)
+    lives.delete(run.runId)
+    void run.close()
+  }
+
+  async function want(desired: DesiredRun): Promise<void> {
+    const paths = runPaths(hostDirectory, runIdSchema.parse(desired.runId))
+    await opening.get(desired.runId)
+    const known = runs.get(desired.runId)
+    if (known !== undefined) return known.want(desired)
+    if (existsSync(paths.finished)) return
+    const opened = openNew(desired).finally(() => opening.delete(desired.runId))
+    opening.set(desired.runId, opened)
+    await opened
+  }
+
+  async function openNew(desired: DesiredRun): Promise<void> {
+    const paths = runPaths(hostDirectory, desired.runId)
+    await makeDirectory(paths.directory, 0o711)
+    await writeAtomically(paths.desired, JSON.stringify(desired))
+    context.crashPoint('after desired')
+    await begin(desired)
+  }
+
+  async function start(): Promise<void> {
+    for (const name of await readdir(join(hostDirectory, 'runs'))) {
+      const paths = runPaths(hostDirectory, name)
+      if (runs.has(name) || !runIdSchema.safeParse(name).success || existsSync(paths.finished)) continue
+      const desired = await readJson<DesiredRun>(paths.desired)
+      // Without it the wish was never confirmed, and will be repeated.
+      if (desired !== undefined) await want(desired)
+    }
+  }
+
+  async function sampleRegularly(): Promise<void> {
+    const bell = new Bell()
+    while (!signal.aborted) {
+      await bell.wait(sampleIntervalMs, signal)
+      const live = [...runs.values()].filter(({ mayLive }) => mayLive)
+      if (live.length === 0 || signal.aborted) continue
+      try {
+        const table = await reader.read()
+        for (const [index, run] of live.entries()) {
+          await run.sample(table)
+          if (index % samplesAtATime === samplesAtATime - 1) await setImmediate()
+        }
+      } catch (error) {
+        log.error({ err: error }, 'a look at the processes failed; the next one follows')
+      }
+    }
+  }
+
+  async function readOutput(runId: RunId, offset: number, maxBytes: number): Promise<OutputChunk | undefined> {
+    const found = await outputOf(runId)
+    if (found === undefined) return undefined
+    const { output, isOver } = found
+    const chunk = output.read(Math.max(0, offset), Math.min(maxBytes, readOutputBytesMax))
+    return { ...chunk, ended: isOver && chunk.next >= output.end() }
+  }
+
+  /** `isOver` is asked before the output is read: nothing is written after it. */
+  async function outputOf(runId: RunId): Promise<{ output: Output; isOver: boolean } | undefined> {
+    const run = runs.get(runId)
+    const { isOver = true } = run ?? {}
+    const paths = runPaths(hostDirectory, runId)
+    if (run === undefined && !existsSync(paths.finished)) return undefined
+    const output = run?.output ?? (await Output.open(paths, context.outputCapBytes))
+    return output.exists ? { output, isOver } : undefined
+  }
+
+  async function outputGrown(runId: RunId, offset: number, waiting: AbortSignal): Promise<void> {
+    const until = AbortSignal.any([waiting, signal])
+    const bell = new Bell()
+    while (!until.aborted) {
+      const run = runs.get(runId)
+      if (run === undefined || run.isOver || run.output.end() > offset) return
+      await bell.wait(outputPollMs, until)
+    }
+  }
+
+  async function close(): Promise<void> {
+    closing.abort()
+    await Promise.allSettled([...lives.values(), ...opening.values(), sampling])
+    await Promise.all([...runs.values()].map((run) => run.close()))
+    if (cgroups.ok) removeCgroupBase(cgroups.base)
+  }
+
+  return {
+    hostId,
+    start,
+    close,
+    want,
+    readOutput,
+    outputGrown,
+    async known() {
+      return [...runs.keys()]
+    },
+    facts(ending) {
+      const logs = function* () {
+        for (const [runId, run] of runs) yield [runId, run.facts] as const
+      }
+      return factFeed(logs, factBell, AbortSignal.any([ending, signal]))
+    },
+    async acknowledge(runId, sequence) {
+      const run = runs.get(runId)
+      if (run === undefined) return
+      await run.facts.acknowledge(sequence)
+      finishWhenAcknowledged(run)
+    },
+    async inspect(pid) {
+      const table = await reader.read()
+      return inspectProcess(pid, { table, owners, shims: shims(), protectedProcesses: protectedProcesses() })
+    },
+    async report() {
+      const failures = [...runs.values()].flatMap(({ journalFailure, runId }) =>
+        journalFailure === undefined ? [] : `${runId}: ${journalFailure.message}`,
+      )
+      return reportOf(hostId, cgroups, slots, failures)
+    },
+  }
+}
+
+const turnedOff = { ok: false, why: 'cgroups are turned off' } as const
+
+async function readHostId(hostDirectory: string, wanted: HostId | undefined): Promise<HostId> {
+  const path = join(hostDirectory, 'host.json')
+  const known = await readJson<{ hostId: HostId }>(path)
+  if (known !== undefined) return hostIdSchema.parse(known.hostId)
+  const hostId = hostIdSchema.parse(wanted ?? `host_${randomBytes(6).toString('hex')}`)
+  await writeAtomically(path, JSON.stringify({ hostId }))
+  return hostId
+}
+
+/** A process moves itself into the cgroup, as a run will, and says whether it was let in. */
+function movesIn(cgroup: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn('/bin/sh', ['-c', 'echo 0 >"$0/cgroup.procs"', cgroup], {
+      stdio: 'ignore',
+      timeout: 5_000,
+      killSignal: 'SIGKILL',
+    })
+    child.once('error', () => resolve(false))
+    child.once('close', (status) => resolve(status === 0))
+  })
+}
+
+function reportOf(
+  hostId: HostId,
+  cgroups: Awaited<ReturnType<typeof openCgroupBase>>,
+  slots: Slots,
+  failures: string[],
+): HostReport {
+  const isRoot = process.getuid?.() === 0
+  return {
+    hostId,
+    hostname: hostname(),
+    platform: `${process.platform} ${process.arch}`,
+    bootId: machineIdentity().bootId,
+    level: cgroups.ok ? 'cgroup-v2' : 'process-scan',
+    levelDetail: cgroups.ok ? `each run has a cgroup below ${cgroups.base}` : cgroups.why,
+    checks: [
+      {
+        name: 'journals',
+        ok: failures.length === 0,
+        detail: failures.length === 0 ? 'all facts are on the disk' : failures.slice(0, 5).join('; '),
+      },
+      {
+        name: 'other-accounts',
+        ok: isRoot,
+        detail: isRoot
+          ? 'runs may have another account (runAs), and all environments can be read'
+          : 'not root: runAs is refused, and the marker of processes of other accounts cannot be read',
+      },
+    ],
+    slots: { capacity: slots.capacity, used: slots.used, waiting: slots.waiting },
+  }
+}

@@ -1,0 +1,170 @@
+import { closeSync, constants, fstatSync, openSync, readSync, statSync, truncateSync } from 'node:fs'
+import { copyFile, open, rename } from 'node:fs/promises'
+import type { OutputChunk } from '../domain/host-link.ts'
+import { redactLine } from '../domain/redact.ts'
+import { isGone } from '../os/process-identity.ts'
+import { type RunPaths, readJson, writeAtomically } from './run-directory.ts'
+
+/** Logical offsets of the first bytes of output.log and output.1.log. */
+type Offsets = {
+  base: number
+  olderBase: number
+  /** Size of output.log when it was last looked at; smaller later: it was cut by somebody else. */
+  size: number
+  /** Half-done: output.1.log.new holds output.log up to this logical offset. */
+  rotatingTo?: number
+}
+
+/** Enough for a last line of 500 characters and the escapes around it. */
+const tailBytes = 8 * 1024
+
+/**
+ * The output of one run: output.log, appended to by the run itself, and output.1.log with what was moved away when the
+ * first grew past its cap. Offsets are logical: they count all bytes since the run's start.
+ */
+export class Output {
+  readonly #paths: RunPaths
+  readonly #capBytes: number
+  #offsets: Offsets
+  /** Said since the last call of `takeGap`. */
+  #gap: string | undefined
+
+  private constructor(paths: RunPaths, capBytes: number, offsets: Offsets) {
+    this.#paths = paths
+    this.#capBytes = capBytes
+    this.#offsets = offsets
+  }
+
+  static async open(paths: RunPaths, capBytes: number): Promise<Output> {
+    const offsets = (await readJson<Offsets>(paths.outputOffsets)) ?? { base: 0, olderBase: 0, size: 0 }
+    const output = new Output(paths, capBytes, offsets)
+    if (offsets.rotatingTo !== undefined) await output.#finishRotation()
+    return output
+  }
+
+  /** There is a file, so there is output, if only an empty one. */
+  get exists(): boolean {
+    return sizeOf(this.#paths.output) !== undefined
+  }
+
+  /** Logical size of all output so far. */
+  end(): number {
+    const size = sizeOf(this.#paths.output) ?? 0
+    if (size < this.#offsets.size && this.#offsets.rotatingTo === undefined) {
+      this.#gap = `output.log shrank from ${this.#offsets.size} to ${size} bytes: the run cut it; what was not read before is lost`
+      this.#offsets = { ...this.#offsets, base: this.#offsets.base + this.#offsets.size }
+    }
+    this.#offsets.size = size
+    return this.#offsets.base + size
+  }
+
+  /** Why output was lost, once per loss. */
+  takeGap(): string | undefined {
+    const gap = this.#gap
+    this.#gap = undefined
+    return gap
+  }
+
+  read(offset: number, maxBytes: number): Omit<OutputChunk, 'ended'> {
+    const end = this.end()
+    const { base, olderBase } = this.#offsets
+    const olderSize = Math.min(sizeOf(this.#paths.olderOutput) ?? 0, base - olderBase)
+    const isOlder = offset < base && offset < olderBase + olderSize
+    const from = isOlder ? Math.max(offset, olderBase) : Math.min(Math.max(offset, base), end)
+    const file = isOlder ? this.#paths.olderOutput : this.#paths.output
+    const available = isOlder ? olderBase + olderSize - from : end - from
+    const data = readAt(file, from - (isOlder ? olderBase : base), Math.min(maxBytes, available))
+    return { offset: from, next: from + data.length, data }
+  }
+
+  /** The last line that is not blank, fit to be shown; undefined: there is none in the last 8 KiB. */
+  lastLine(): string | undefined {
+    const end = this.end()
+    const { data } = this.read(Math.max(this.#offsets.base, end - tailBytes), tailBytes)
+    const lines = Buffer.from(data)
+      .toString('utf8')
+      .split(/[\r\n]+/)
+    for (const line of lines.reverse()) {
+      const shown = redactLine(line)
+      if (shown !== '') return shown
+    }
+    return undefined
+  }
+
+  /** Keeps the offsets; moves the output away when it is past the cap. Call it now and then, one call at a time. */
+  async tend(): Promise<void> {
+    const before = JSON.stringify(this.#offsets)
+    this.end()
+    if (this.#offsets.size > this.#capBytes) await this.#rotate()
+    else if (this.#gap !== undefined && before !== JSON.stringify(this.#offsets)) await this.#save()
+  }
+
+  /** The run goes on writing to the same file (it has it open for appending), so it is copied, then cut. */
+  async #rotate(): Promise<void> {
+    const copy = `${this.#paths.olderOutput}.new`
+    await copyFile(this.#paths.output, copy)
+    await catchUp(this.#paths.output, copy)
+    this.#offsets.rotatingTo = this.#offsets.base + (sizeOf(copy) ?? 0)
+    await this.#save()
+    await this.#finishRotation()
+  }
+
+  /** Each step can be done again: a crash in between loses nothing and shows nothing twice. */
+  async #finishRotation(): Promise<void> {
+    const { base, rotatingTo } = this.#offsets
+    const copy = `${this.#paths.olderOutput}.new`
+    if (rotatingTo === undefined) return
+    const copied = sizeOf(copy)
+    if (copied !== undefined) {
+      // A file that is smaller than its copy was cut before the crash.
+      if ((sizeOf(this.#paths.output) ?? 0) >= copied) {
+        await catchUp(this.#paths.output, copy)
+        this.#offsets.rotatingTo = base + (sizeOf(copy) ?? 0)
+        await this.#save()
+        truncateSync(this.#paths.output, 0)
+      }
+      await rename(copy, this.#paths.olderOutput)
+    }
+    this.#offsets = { base: this.#offsets.rotatingTo ?? rotatingTo, olderBase: base, size: 0 }
+    await this.#save()
+  }
+
+  async #save(): Promise<void> {
+    await writeAtomically(this.#paths.outputOffsets, JSON.stringify(this.#offsets))
+  }
+}
+
+/** Appends to the copy what was written since it was made. */
+async function catchUp(from: string, copy: string): Promise<void> {
+  const [done, size] = [sizeOf(copy) ?? 0, sizeOf(from) ?? 0]
+  if (size <= done) return
+  const file = await open(copy, 'a', 0o600)
+  try {
+    await file.write(readAt(from, done, size - done))
+  } finally {
+    await file.close()
+  }
+}
+
+function sizeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.size
+}
+
+/** Reads a regular file only; the run owns its output file and might put something else there. */
+function readAt(path: string, position: number, length: number): Uint8Array {
+  if (length <= 0) return new Uint8Array()
+  let fd: number
+  try {
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+  } catch (error) {
+    if (isGone(error)) return new Uint8Array()
+    throw error
+  }
+  try {
+    if (!fstatSync(fd).isFile()) return new Uint8Array()
+    const buffer = new Uint8Array(length)
+    return buffer.subarray(0, readSync(fd, buffer, 0, length, position))
+  } finally {
+    closeSync(fd)
+  }
+}

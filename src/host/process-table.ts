@@ -1,0 +1,206 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { uptime } from 'node:os'
+import { setImmediate } from 'node:timers/promises'
+import type { ProcessIdentity } from '../domain/process-identity.ts'
+import { identityOf, isGone, machineIdentity, type ProcessStat, parseStat } from '../os/process-identity.ts'
+
+export type ProcessEntry = ProcessStat & {
+  /** False: dead, and at most waiting for its parent to collect it. */
+  alive: boolean
+  /** RUNWARDEN_RUN_ID of its environment; null: none, or not ours to read. */
+  marker: string | null
+}
+
+/** Everybody on this machine at about one moment, with the indexes that a search for members needs. */
+export type ProcessTable = {
+  readonly processes: ReadonlyMap<number, ProcessEntry>
+  /** False: a process came or went unseen while the table was read, so nobody's absence is shown by it. */
+  readonly conclusive: boolean
+  /** Larger: read later. */
+  readonly serial: number
+  readonly childrenOf: (pid: number) => readonly ProcessEntry[]
+  readonly inSession: (pid: number) => readonly ProcessEntry[]
+  readonly inGroup: (pid: number) => readonly ProcessEntry[]
+  readonly markedBy: (runId: string) => readonly ProcessEntry[]
+}
+
+export function tableOf(
+  entries: Iterable<ProcessEntry>,
+  { conclusive, serial }: Pick<ProcessTable, 'conclusive' | 'serial'>,
+): ProcessTable {
+  const processes = new Map<number, ProcessEntry>()
+  const children = new Map<number, ProcessEntry[]>()
+  const sessions = new Map<number, ProcessEntry[]>()
+  const groups = new Map<number, ProcessEntry[]>()
+  const markers = new Map<string, ProcessEntry[]>()
+  for (const entry of entries) {
+    processes.set(entry.pid, entry)
+    put(children, entry.ppid, entry)
+    put(sessions, entry.session, entry)
+    put(groups, entry.pgrp, entry)
+    if (entry.marker !== null) put(markers, entry.marker, entry)
+  }
+  return {
+    processes,
+    conclusive,
+    serial,
+    childrenOf: (pid) => children.get(pid) ?? [],
+    inSession: (pid) => sessions.get(pid) ?? [],
+    inGroup: (pid) => groups.get(pid) ?? [],
+    markedBy: (runId) => markers.get(runId) ?? [],
+  }
+}
+
+function put<Key>(index: Map<Key, ProcessEntry[]>, key: Key, entry: ProcessEntry): void {
+  const known = index.get(key)
+  if (known === undefined) index.set(key, [entry])
+  else known.push(entry)
+}
+
+/** Unique among all processes since boot, in this pid namespace. */
+export const entryKey = (entry: Pick<ProcessStat, 'pid' | 'startTime'>) => `${entry.pid}:${entry.startTime}`
+
+export const isEntryOf = (entry: ProcessEntry | undefined, identity: ProcessIdentity): entry is ProcessEntry =>
+  entry !== undefined && entry.startTime === identity.startTime && isOfThisMachine(identity)
+
+export function isOfThisMachine(identity: Pick<ProcessIdentity, 'bootId' | 'pidNamespace'>): boolean {
+  const { bootId, pidNamespace } = machineIdentity()
+  return identity.bootId === bootId && identity.pidNamespace === pidNamespace
+}
+
+/** State X, or Z when no other thread of the process lives: a leader that has exited shows Z while its threads run. */
+export function isAlive(stat: Pick<ProcessStat, 'pid' | 'state'>): boolean {
+  if (stat.state === 'X') return false
+  if (stat.state !== 'Z') return true
+  try {
+    return readdirSync(`/proc/${stat.pid}/task`).some((thread) => {
+      const state = parseStat(readFileSync(`/proc/${stat.pid}/task/${thread}/stat`, 'latin1')).state
+      return state !== 'Z' && state !== 'X'
+    })
+  } catch (error) {
+    if (isGone(error)) return false
+    throw error
+  }
+}
+
+/** The very process is there and not dead. */
+export function isRunning(identity: ProcessIdentity): boolean {
+  if (!isOfThisMachine(identity)) return false
+  const stat = statOrUndefined(identity.pid)
+  return stat !== undefined && stat.startTime === identity.startTime && isAlive(stat)
+}
+
+export const identityOfEntry = (entry: ProcessEntry): ProcessIdentity => identityOf(entry)
+
+const kernelThreadFlag = 0x0020_0000
+export const isKernelThread = (stat: Pick<ProcessStat, 'flags'>) => (stat.flags & kernelThreadFlag) !== 0
+
+/** More new pids than this during one reading, and it is called inconclusive without looking at each of them. */
+const newPidsMax = 500
+/** The longest stretch for which reading keeps the event loop to itself. 2,000 processes take 40–65 ms in all. */
+const stretchMs = 5
+
+/** Reads `/proc` for all who ask: those who ask while a reading goes on share the next one. */
+export class ProcessReader {
+  /** Markers that were read once; a process keeps its environment's marker for life, short of an exec. */
+  #markers = new Map<string, string | null>()
+  #current: Promise<unknown> = Promise.resolve()
+  #next: Promise<ProcessTable> | undefined
+  #serial = 0
+
+  /** A table whose reading began after this call. */
+  read(): Promise<ProcessTable> {
+    this.#next ??= this.#current.then(() => {
+      const reading = this.#read()
+      this.#next = undefined
+      this.#current = reading.catch(() => {})
+      return reading
+    })
+    return this.#next
+  }
+
+  async #read(): Promise<ProcessTable> {
+    const entries = new Map<number, ProcessEntry>()
+    const markers = new Map<string, string | null>()
+    const lastPidBefore = lastPid()
+    let vanished = 0
+    let stretchEnd = performance.now() + stretchMs
+    for (const name of readdirSync('/proc')) {
+      if (!/^\d+$/.test(name)) continue
+      const entry = this.#entry(Number(name), markers)
+      if (entry === undefined) vanished += 1
+      else entries.set(entry.pid, entry)
+      if (performance.now() < stretchEnd) continue
+      await setImmediate()
+      stretchEnd = performance.now() + stretchMs
+    }
+    const conclusive = this.#addNewcomers(entries, markers, lastPidBefore) && vanished === 0
+    this.#markers = markers
+    this.#serial += 1
+    return tableOf(entries.values(), { conclusive, serial: this.#serial })
+  }
+
+  /** Pids given out since the reading began: a chain of processes that replace themselves runs ahead of the listing. */
+  #addNewcomers(entries: Map<number, ProcessEntry>, markers: Map<string, string | null>, before: number): boolean {
+    const now = lastPid()
+    if (now < before || now - before > newPidsMax) return now === before
+    for (let pid = before + 1; pid <= now; pid += 1) {
+      if (entries.has(pid)) continue
+      const entry = this.#entry(pid, markers)
+      if (entry === undefined) return false
+      // A thread has a pid too, and a directory that is not listed; its process has been read.
+      if (!isThread(pid)) entries.set(pid, entry)
+    }
+    return true
+  }
+
+  #entry(pid: number, markers: Map<string, string | null>): ProcessEntry | undefined {
+    const stat = statOrUndefined(pid)
+    if (stat === undefined) return undefined
+    const key = entryKey(stat)
+    const known = this.#markers.get(key)
+    const marker = known === undefined ? readMarker(stat) : known
+    if (marker !== null || !isYoung(stat)) markers.set(key, marker)
+    return { ...stat, alive: isAlive(stat), marker }
+  }
+}
+
+function statOrUndefined(pid: number): ProcessStat | undefined {
+  try {
+    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+  } catch (error) {
+    if (isGone(error)) return undefined
+    throw error
+  }
+}
+
+/** The pid that was given out last in this pid namespace: the fifth field of `/proc/loadavg`. */
+const lastPid = () => Number(readFileSync('/proc/loadavg', 'latin1').trim().split(' ')[4])
+
+function isThread(pid: number): boolean {
+  try {
+    return !new RegExp(`^Tgid:\\s+${pid}$`, 'm').test(readFileSync(`/proc/${pid}/status`, 'latin1'))
+  } catch (error) {
+    if (isGone(error)) return false
+    throw error
+  }
+}
+
+/** Kernel and libc agree on 100 ticks a second for /proc on every platform that Node.js runs on. */
+export const ticksPerSecond = 100
+
+/** Between fork and exec a process still shows another environment: what is not there yet may come. */
+const isYoung = (stat: ProcessStat) => uptime() * ticksPerSecond - Number(stat.startTime) < 2 * ticksPerSecond
+
+export const markerVariable = 'RUNWARDEN_RUN_ID'
+
+function readMarker(stat: ProcessStat): string | null {
+  if (isKernelThread(stat)) return null
+  try {
+    const environment = readFileSync(`/proc/${stat.pid}/environ`, 'latin1')
+    return new RegExp(`(?:^|\\0)${markerVariable}=([^\\0]*)`).exec(environment)?.[1] ?? null
+  } catch {
+    // Another account's (EACCES), or gone by now: no evidence either way.
+    return null
+  }
+}

@@ -1,0 +1,28 @@
+import type { HostId } from '../domain/ids.ts'
+import type { Clock, Log } from './clock.ts'
+import type { ProcessTable } from './process-table.ts'
+import type { Slots } from './slots.ts'
+import type { Owners, TreeOptions } from './tree.ts'
+
+/** What all runs of a host share. */
+export type RunContext = {
+  hostId: HostId
+  hostDirectory: string
+  /** Of the shims, and of the runs beside it; null: this host uses no cgroups. */
+  cgroups: { base: string; shims: string } | null
+  slots: Slots
+  owners: Owners
+  surroundings: TreeOptions['surroundings']
+  readTable(): Promise<ProcessTable>
+  forbiddenAccounts: readonly string[]
+  /** LANG, TZ and secrets are taken from here. */
+  environment: NodeJS.ProcessEnv
+  heartbeatMaxIntervalMs: number
+  outputCapBytes: number
+  clock: Clock
+  log: Log
+  /** Ends supervision; runs live on. */
+  signal: AbortSignal
+  onFact: () => void
+  crashPoint: (name: string) => void
+}

@@ -1,0 +1,339 @@
+import { type FSWatcher, mkdirSync, statSync, watch, writeFileSync } from 'node:fs'
+import { uptime } from 'node:os'
+import { join } from 'node:path'
+import type { DesiredRun, FactBody } from '../domain/host-link.ts'
+import type { RunId } from '../domain/ids.ts'
+import type { ProcessIdentity } from '../domain/process-identity.ts'
+import type { RootExit } from '../domain/receipt.ts'
+import { machineIdentity } from '../os/process-identity.ts'
+import { Bell } from './bell.ts'
+import { Cgroup } from './cgroup.ts'
+import { cleanUp } from './cleanup.ts'
+import { FactLog } from './fact-log.ts'
+import { killTree } from './kill-ladder.ts'
+import { LadderLog } from './ladder-log.ts'
+import { attemptLaunch, findEarlierLaunch, type LaunchRecord, type Started } from './launch.ts'
+import { type LaunchFailure, planLaunch } from './launch-plan.ts'
+import { Output } from './output.ts'
+import { isOfThisMachine, isRunning, type ProcessTable, ticksPerSecond } from './process-table.ts'
+import { ReceiptBook, receiptOf } from './receipt.ts'
+import type { RunContext } from './run-context.ts'
+import { type RunPaths, readJson, readSlot, runPaths, writeAtomically } from './run-directory.ts'
+import { Telemetry } from './telemetry.ts'
+import { Tree } from './tree.ts'
+
+/** A live process, as far as this host can know it. */
+type Live = {
+  root: ProcessIdentity | null
+  shim: ProcessIdentity | null
+  cgroup: Cgroup | null
+  visible: boolean
+  tree: Tree
+  telemetry: Telemetry
+}
+
+/** Nobody tells us of the end of a process that is not ours: it is looked at this often. */
+const watchIntervalMs = 500
+/** A shim of ours, or a watched file, tells; this is for the case that it did not. */
+const slowWatchIntervalMs = 30_000
+
+/**
+ * One run's life on this host: launch or adoption, watching, the end of its tree, cleanup. Each step asks the journals
+ * whether it was done, so that the same code begins a life and goes on with one that a crash interrupted.
+ */
+export class Run {
+  readonly runId: RunId
+  readonly facts: FactLog
+  readonly output: Output
+  readonly #desired: DesiredRun
+  readonly #paths: RunPaths
+  readonly #ladder: LadderLog
+  readonly #context: RunContext
+  readonly #bell = new Bell()
+  #live: Live | undefined
+  #shimIsOurs = false
+  #rootGoneAt: string | undefined
+
+  private constructor(
+    desired: DesiredRun,
+    context: RunContext,
+    parts: { facts: FactLog; ladder: LadderLog; output: Output; paths: RunPaths },
+  ) {
+    this.runId = desired.runId
+    this.#desired = desired
+    this.#context = context
+    this.facts = parts.facts
+    this.output = parts.output
+    this.#ladder = parts.ladder
+    this.#paths = parts.paths
+  }
+
+  /** Reads what the disk says of the run; nothing happens to it until `live`. */
+  static async open(desired: DesiredRun, context: RunContext): Promise<Run> {
+    const { hostId, clock, crashPoint, onFact, hostDirectory, outputCapBytes } = context
+    const { runId, factSequence } = desired
+    const paths = runPaths(hostDirectory, runId)
+    const factOptions = { hostId, runId, path: paths.facts, acknowledgedPath: paths.acknowledged, factSequence }
+    const facts = await FactLog.open({ ...factOptions, clock, crashPoint, onFact })
+    const ladder = await LadderLog.open(paths.ladder, crashPoint)
+    const output = await Output.open(paths, outputCapBytes)
+    const run = new Run(desired, context, { facts, ladder, output, paths })
+    if (desired.kill !== null) await ladder.want(desired.kill)
+    return run
+  }
+
+  /** Once it is on the disk the kill goes on by itself. A kill that is not stronger than the one before joins it. */
+  async want(desired: DesiredRun): Promise<void> {
+    if (desired.kill !== null && (await this.#ladder.want(desired.kill))) this.#bell.ring()
+  }
+
+  /** Nothing of its tree is left, and its output is complete. */
+  get isOver(): boolean {
+    return this.facts.has('TreeGone') || this.facts.has('LaunchFailed')
+  }
+
+  get shim(): ProcessIdentity | null {
+    return this.#live?.shim ?? null
+  }
+
+  /** Something of it lives, or may. */
+  get mayLive(): boolean {
+    return this.#live !== undefined && !this.isOver
+  }
+
+  get journalFailure(): Error | undefined {
+    return this.facts.failure ?? this.#ladder.failure
+  }
+
+  /** From here to the fact RunCleaned, or until the host closes. */
+  async live(): Promise<void> {
+    const { slots, signal } = this.#context
+    if (!this.isOver) await this.#begin()
+    if (this.#live !== undefined && !this.isOver && !signal.aborted) {
+      await this.#watch(this.#live)
+      if (!signal.aborted) await this.#end(this.#live)
+    }
+    await this.#live?.telemetry.stop()
+    if (signal.aborted || !this.isOver) return
+    this.#live?.tree.forget()
+    slots.release(this.runId)
+    if (!this.facts.has('RunCleaned')) await this.#cleanUp()
+    if (!this.facts.has('RunCleaned')) return
+    await this.facts.seal()
+    await this.#ladder.seal()
+  }
+
+  async close(): Promise<void> {
+    await this.facts.close()
+    await this.#ladder.close()
+  }
+
+  /** Marks a run of which nothing is left to do. */
+  finish(): void {
+    writeFileSync(this.#paths.finished, '', { mode: 0o600 })
+  }
+
+  /** One look at all processes; takes no time of its own beyond that of its members. */
+  async sample(table: ProcessTable): Promise<void> {
+    if (this.#live === undefined || this.isOver) return
+    const { root, tree, telemetry } = this.#live
+    const members = tree.observe(table)
+    if (root !== null && !members.get(root.pid)?.entry.alive) this.#bell.ring()
+    await telemetry.sample(members)
+  }
+
+  async #begin(): Promise<void> {
+    const { work } = this.#desired
+    if (work.kind === 'launch') return this.#launch(work)
+    const { root, workspacePath } = work
+    this.#context.slots.hold(this.runId)
+    this.#startWatching({ root, shim: null, cgroup: null, record: root })
+    const startedAt = new Date(this.#context.clock().getTime() - ageMs(root))
+    await this.#started({ attempt: 1, root, shim: null, startedAt, workspacePath })
+  }
+
+  async #launch(work: DesiredRun['work'] & { kind: 'launch' }): Promise<void> {
+    const { slots, signal } = this.#context
+    const record = await readJson<LaunchRecord>(this.#paths.launch)
+    if (record === undefined) {
+      if ((await this.#awaitSlot()) === 'killed') return this.#neverLaunched()
+      return signal.aborted ? undefined : this.#attempt(work, 1)
+    }
+    slots.hold(this.runId)
+    const earlier = await findEarlierLaunch(this.#paths, record, signal)
+    if (signal.aborted) return
+    if (earlier.kind === 'none') return this.#attempt(work, earlier.nextAttempt)
+    if (earlier.kind === 'started') return this.#adopt(earlier.started, record)
+    if (earlier.kind === 'failed') return this.#failed(earlier.failure)
+    this.#lost(record)
+  }
+
+  async #awaitSlot(): Promise<'held' | 'killed' | 'closed'> {
+    const { slots, signal } = this.#context
+    slots.queue(this.runId, this.#desired.order, this.#bell)
+    while (!signal.aborted) {
+      if (this.#ladder.kill !== null) return 'killed'
+      if (slots.tryHold(this.runId)) return 'held'
+      await this.#bell.wait(slowWatchIntervalMs, signal)
+    }
+    return 'closed'
+  }
+
+  async #attempt({ launch }: DesiredRun['work'] & { kind: 'launch' }, attempt: number): Promise<void> {
+    const { cgroups, crashPoint, forbiddenAccounts, environment, signal } = this.#context
+    const [paths, runId] = [this.#paths, this.runId]
+    const plan = await planLaunch({ runId, launch, paths, forbiddenAccounts, environment })
+    if ('code' in plan) return this.#failed(plan)
+    if (signal.aborted) return
+    if (this.#ladder.kill !== null) return this.#neverLaunched()
+    const cgroup = cgroups === null ? null : join(cgroups.base, `run-${runId.slice('run_'.length)}`)
+    const record: LaunchRecord = { ...machineIdentity(), cgroup, workspace: plan.workspace }
+    try {
+      if (cgroup !== null) mkdirSync(cgroup, { recursive: true })
+      await writeAtomically(paths.launch, JSON.stringify(record))
+    } catch (error) {
+      return this.#failed({
+        code: 'DISK_FULL',
+        message: `The launch cannot be journalled: ${(error as Error).message}`,
+      })
+    }
+    crashPoint('after launch record')
+    this.#shimIsOurs = true
+    const onShimExit = () => this.#bell.ring()
+    const shimCgroup = cgroups?.shims ?? null
+    const outcome = await attemptLaunch({ paths, record, plan, attempt, shimCgroup, signal, onShimExit })
+    crashPoint('after attempt')
+    if (signal.aborted) return
+    if (outcome.kind === 'failed') return this.#failed(outcome.failure)
+    if (outcome.kind === 'lost') return this.#lost(record)
+    await this.#adopt(outcome.started, record)
+  }
+
+  async #adopt(started: Started, record: LaunchRecord): Promise<void> {
+    const cgroup = record.cgroup === null ? null : new Cgroup(record.cgroup)
+    this.#startWatching({ root: started.root, shim: started.shim, cgroup, record })
+    await this.#started({ ...started, workspacePath: record.workspace })
+  }
+
+  /** Launched once, but nobody recorded what; whatever is found of it is ended. */
+  #lost(record: LaunchRecord): void {
+    const cgroup = record.cgroup === null ? null : new Cgroup(record.cgroup)
+    this.#startWatching({ root: null, shim: null, cgroup, record })
+  }
+
+  #startWatching(
+    found: Pick<Live, 'root' | 'shim' | 'cgroup'> & { record: Pick<ProcessIdentity, 'bootId' | 'pidNamespace'> },
+  ): void {
+    const { owners, surroundings, heartbeatMaxIntervalMs, clock, log } = this.#context
+    const { root, shim, cgroup, record } = found
+    const marked = this.#desired.work.kind === 'launch'
+    const tree = new Tree({
+      ...{ runId: this.runId, root, shim, cgroup, marked, owners, surroundings },
+      memoryPath: this.#paths.strays,
+    })
+    const progress = marked ? { path: this.#paths.progress, directory: this.#paths.io } : undefined
+    const { facts, output } = this
+    const telemetry = new Telemetry({ facts, output, cgroup, progress, heartbeatMaxIntervalMs, clock, log })
+    // After a boot nothing of the run can live, which is plain to see from here.
+    const visible = isOfThisMachine(record) || record.bootId !== machineIdentity().bootId
+    this.#live = { root, shim, cgroup, visible, tree, telemetry }
+  }
+
+  /** Says that the run is there: for the first time, or again after this host came back. */
+  async #started(started: Omit<Started, 'shim'> & Pick<Live, 'shim'> & { workspacePath: string | null }) {
+    const { root, startedAt } = started
+    if (!this.facts.has('RunStarted')) {
+      const level = this.#level()
+      await this.facts.emit([{ type: 'RunStarted', data: { ...started, level, startedAt: startedAt.toISOString() } }])
+    } else if (!this.facts.has('ProcessExited') && isRunning(root)) {
+      await this.facts.emit([{ type: 'RunAdopted', data: { root } }])
+    }
+    this.#live?.telemetry.start()
+  }
+
+  #level = () => (this.#live?.cgroup == null ? 'process-scan' : 'cgroup-v2')
+
+  /** Until the root has ended or somebody wants it to. */
+  async #watch({ root, visible }: Live): Promise<void> {
+    const { signal } = this.#context
+    const watcher = this.#shimIsOurs ? undefined : this.#watchExitFile()
+    const intervalMs = watcher === undefined && !this.#shimIsOurs ? watchIntervalMs : slowWatchIntervalMs
+    try {
+      while (!signal.aborted && this.#ladder.kill === null && this.#ladder.step('begun') === undefined) {
+        if (root === null || this.#rootExit() !== undefined || (visible && !isRunning(root))) break
+        await this.#bell.wait(intervalMs, signal)
+      }
+    } finally {
+      watcher?.close()
+    }
+    await this.#live?.telemetry.readProgress()
+  }
+
+  /** undefined: there is no such file to watch, or the machine has no watch left to give. */
+  #watchExitFile(): FSWatcher | undefined {
+    if (this.#desired.work.kind !== 'launch') return undefined
+    try {
+      const watcher = watch(this.#paths.exit, { persistent: false }, () => this.#bell.ring())
+      return watcher.on('error', () => watcher.close())
+    } catch (error) {
+      this.#context.log.warn({ err: error, runId: this.runId }, 'the exit file cannot be watched; it is polled')
+      return undefined
+    }
+  }
+
+  #rootExit(): RootExit | undefined {
+    const root = this.#live?.root
+    const status = readSlot(this.#paths.exit)
+    if (status !== undefined) return { status: Number(status), at: statSync(this.#paths.exit).mtime.toISOString() }
+    // A registered process has nobody who waits for it.
+    if (this.#desired.work.kind === 'launch' || root == null || !isOfThisMachine(root) || isRunning(root))
+      return undefined
+    this.#rootGoneAt ??= this.#context.clock().toISOString()
+    return { status: null, at: this.#rootGoneAt }
+  }
+
+  async #end({ root, shim, cgroup, visible, tree, telemetry }: Live): Promise<void> {
+    const { clock, log, signal, readTable } = this.#context
+    await killTree({
+      ...{ runId: this.runId, level: this.#level(), root, tree, cgroup, visible, facts: this.facts },
+      ...{ ladder: this.#ladder, leftovers: this.#desired.leftovers, readTable, bell: this.#bell, clock, log, signal },
+      rootExit: () => this.#rootExit(),
+      exitMayCome: () => shim !== null && isRunning(shim),
+      summary: () => telemetry.summary(),
+    })
+  }
+
+  async #failed({ code, message }: LaunchFailure): Promise<void> {
+    await this.facts.emit([{ type: 'LaunchFailed', data: { code, message } }])
+  }
+
+  /** Killed while it waited: there is nothing to prove but that no process was ever made. */
+  async #neverLaunched(): Promise<void> {
+    const at = this.#context.clock().toISOString()
+    const receipt = receiptOf({
+      ...{ runId: this.runId, proven: true, level: this.#context.cgroups === null ? 'process-scan' : 'cgroup-v2' },
+      ...{ root: null, rootExit: null, book: new ReceiptBook() },
+      checks: [{ name: 'never-launched', passed: true, detail: 'no process was ever launched, and none will be' }],
+      timings: { requestedAt: this.#ladder.kill?.requestedAt ?? at, provenAt: at },
+    })
+    const facts: FactBody[] = [
+      { type: 'TelemetrySummarised', data: {} },
+      { type: 'TreeGone', data: { receipt } },
+    ]
+    await this.facts.emit(facts)
+  }
+
+  async #cleanUp(): Promise<void> {
+    const { log, signal, crashPoint } = this.#context
+    const record = await readJson<LaunchRecord>(this.#paths.launch)
+    const cgroup = record?.cgroup == null ? null : new Cgroup(record.cgroup)
+    const [paths, facts, bell] = [this.#paths, this.facts, this.#bell]
+    const { work } = this.#desired
+    await cleanUp({ work, paths, cgroup, facts, doneSteps: facts.doneSteps, bell, log, signal, crashPoint })
+  }
+}
+
+/** How long this process has run. */
+function ageMs(identity: ProcessIdentity): number {
+  return isRunning(identity) ? Math.max(0, (uptime() - Number(identity.startTime) / ticksPerSecond) * 1000) : 0
+}

@@ -1,0 +1,229 @@
+import { type FSWatcher, readFileSync, watch } from 'node:fs'
+import type { FactBody } from '../domain/host-link.ts'
+import type { RunEventData } from '../domain/run-events.ts'
+import { isGone } from '../os/process-identity.ts'
+import type { Cgroup } from './cgroup.ts'
+import type { Clock, Log } from './clock.ts'
+import type { FactLog } from './fact-log.ts'
+import type { Member } from './membership.ts'
+import type { Output } from './output.ts'
+import { entryKey, ticksPerSecond } from './process-table.ts'
+import { readProgress } from './progress.ts'
+
+type Heartbeat = RunEventData<'HeartbeatRecorded'>
+type Notice = NonNullable<Heartbeat['notices']>[number]
+
+export type TelemetryOptions = {
+  facts: FactLog
+  output: Output
+  cgroup: Cgroup | null
+  /** Absent for a registered process, which knows of no such file. */
+  progress: { path: string; directory: string } | undefined
+  heartbeatMaxIntervalMs: number
+  clock: Clock
+  log: Log
+}
+
+/** The progress file is read at most this often. */
+const progressIntervalMs = 250
+/** `/proc/<pid>/statm` counts pages of this size on x86-64 and on most arm64 kernels. */
+const pageBytes = 4096
+
+/** What is known of a live run besides its being alive: its processes as sampled, and what it says of itself. */
+export class Telemetry {
+  readonly #options: TelemetryOptions
+  readonly #latest: Heartbeat
+  #notices: Notice[] = []
+  #watcher: FSWatcher | undefined
+  #timer: NodeJS.Timeout | undefined
+  #reading: Promise<void> = Promise.resolve()
+  #cpuTicks = new Map<string, number>()
+  #cpuTicksOfGone = 0
+  #shown = ''
+  #stopped = false
+  /** Summed up: no heartbeat follows the summary. */
+  #isSummed = false
+
+  constructor(options: TelemetryOptions) {
+    this.#options = options
+    const { notices: _said, ...latest } = options.facts.latest('HeartbeatRecorded') ?? {}
+    this.#latest = latest
+  }
+
+  /** Follows the progress file until `stop`. Watching is a nudge; each sample reads the file as well. */
+  start(): void {
+    const { progress } = this.#options
+    if (progress === undefined) return
+    try {
+      this.#watcher = watch(progress.directory, { persistent: false }, () => this.#schedule())
+      this.#watcher.on('error', () => this.#watcher?.close())
+    } catch (error) {
+      this.#options.log.warn({ err: error }, 'the progress file cannot be watched; it is read with each sample')
+    }
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    if (this.#stopped) return
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      void this.readProgress()
+    }, progressIntervalMs)
+    this.#timer.unref()
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#watcher?.close()
+    clearTimeout(this.#timer)
+    await this.#reading
+  }
+
+  /** Reads what the run has said of itself since. Turns and phases are facts of their own; the rest is a heartbeat. */
+  readProgress(): Promise<void> {
+    this.#reading = this.#reading
+      .then(() => this.#readProgress())
+      .catch((error) => this.#options.log.error({ err: error }, 'the progress file could not be read'))
+    return this.#reading
+  }
+
+  async #readProgress(): Promise<void> {
+    const { progress, facts } = this.#options
+    if (progress === undefined || this.#isSummed) return
+    for (;;) {
+      const read = readProgress(progress.path, facts.progressPosition)
+      if (read === undefined) return
+      if (read.badLine !== undefined) this.#notice('BAD_PROGRESS_LINE', read.badLine)
+      if (read.progressPercent !== undefined) this.#latest.progressPercent = read.progressPercent
+      if (read.usage !== undefined) this.#latest.usage = { ...this.#latest.usage, ...read.usage }
+      const bodies: FactBody[] = [...newTurns(read.turns, facts), ...newPhases(read.phases, facts), this.#heartbeat()]
+      // On a full disk nothing is taken as read, and the next sample tries again.
+      if (!(await facts.emit(bodies, read.position))) return
+      this.#said()
+      if (!read.more) return
+    }
+  }
+
+  /** Said once per run, whatever it is about. */
+  #notice(code: string, detail: string): void {
+    const { facts } = this.#options
+    if (facts.notices.has(code) || this.#notices.some((notice) => notice.code === code)) return
+    this.#notices.push({ code, detail: detail.slice(0, 500) })
+  }
+
+  /** Takes in one look at the tree; says so when something changed, and at least every `heartbeatMaxIntervalMs`. */
+  async sample(members: Map<number, Member>): Promise<void> {
+    const { facts, output } = this.#options
+    await this.readProgress()
+    const alive = [...members.values()].filter(({ entry }) => entry.alive)
+    this.#latest.processes = alive.length
+    this.#latest.cpuMs = this.#cpuMs(members)
+    await output.tend()
+    const gap = output.takeGap()
+    if (gap !== undefined) this.#notices.push({ code: 'OUTPUT_GAP', detail: gap })
+    this.#readOutput()
+    if (!(this.#isDue() || this.#notices.length > 0 || this.#shown !== this.#significant())) return
+    if (!facts.acceptsHeartbeats || this.#isSummed) return
+    this.#latest.rssBytes = rssBytes(alive)
+    if (await facts.emit([this.#heartbeat()])) this.#said()
+  }
+
+  #readOutput(): void {
+    const { output } = this.#options
+    if (!output.exists) return
+    const end = output.end()
+    if (end === this.#latest.outputBytes) return
+    this.#latest.outputBytes = end
+    const line = output.lastLine()
+    if (line !== undefined) this.#latest.lastOutput = line
+  }
+
+  #heartbeat(): FactBody {
+    const notices = this.#notices.length > 0 ? { notices: this.#notices } : {}
+    return { type: 'HeartbeatRecorded', data: { ...this.#latest, ...notices } }
+  }
+
+  #said(): void {
+    this.#notices = []
+    this.#shown = this.#significant()
+  }
+
+  #significant(): string {
+    const { processes, lastOutput, progressPercent, usage } = this.#latest
+    return JSON.stringify([processes, lastOutput, progressPercent, usage])
+  }
+
+  #isDue(): boolean {
+    const { facts, clock, heartbeatMaxIntervalMs } = this.#options
+    const last = facts.occurredAt('HeartbeatRecorded')
+    return last === undefined || clock().getTime() - Date.parse(last) >= heartbeatMaxIntervalMs
+  }
+
+  /** The cgroup's own account where there is one; else what the members had when they were last seen. */
+  #cpuMs(members: Map<number, Member>): number {
+    const exact = this.#options.cgroup?.cpuMs()
+    if (exact !== undefined) return exact
+    const before = this.#cpuTicks
+    this.#cpuTicks = new Map()
+    let ticks = 0
+    for (const { entry } of members.values()) {
+      const key = entryKey(entry)
+      const used = entry.utimeTicks + entry.stimeTicks
+      this.#cpuTicks.set(key, used)
+      before.delete(key)
+      ticks += used
+    }
+    for (const used of before.values()) this.#cpuTicksOfGone += used
+    return ((ticks + this.#cpuTicksOfGone) * 1000) / ticksPerSecond
+  }
+
+  async summary(): Promise<FactBody & { type: 'TelemetrySummarised' }> {
+    const { facts } = this.#options
+    await this.readProgress()
+    this.#isSummed = true
+    this.#readOutput()
+    const { processes: _processes, rssBytes: _rss, notices: _notices, ...latest } = this.#latest
+    const lastHeartbeatAt = facts.occurredAt('HeartbeatRecorded')
+    return {
+      type: 'TelemetrySummarised',
+      data: {
+        ...latest,
+        ...(this.#options.cgroup?.cpuMs() === undefined ? {} : { cpuMs: this.#options.cgroup.cpuMs() }),
+        ...(lastHeartbeatAt === undefined ? {} : { lastHeartbeatAt }),
+        ...(facts.peakRssBytes > 0 ? { peakRssBytes: facts.peakRssBytes } : {}),
+        ...(facts.peakProcesses > 0 ? { peakProcesses: facts.peakProcesses } : {}),
+      },
+    }
+  }
+}
+
+/** Each turn once, however often it is said; a turn before the last one is no news. */
+function newTurns(turns: number[], facts: FactLog): FactBody[] {
+  let last = facts.latest('TurnCompleted')?.turn ?? 0
+  return turns.flatMap((turn) => {
+    if (turn <= last) return []
+    last = turn
+    return { type: 'TurnCompleted', data: { turn } } as const
+  })
+}
+
+function newPhases(phases: string[], facts: FactLog): FactBody[] {
+  let last = facts.latest('PhaseChanged')?.phase
+  return phases.flatMap((phase) => {
+    if (phase === last) return []
+    last = phase
+    return { type: 'PhaseChanged', data: { phase } } as const
+  })
+}
+
+function rssBytes(alive: Member[]): number {
+  let pages = 0
+  for (const { entry } of alive) {
+    try {
+      pages += Number(readFileSync(`/proc/${entry.pid}/statm`, 'latin1').split(' ')[1])
+    } catch (error) {
+      if (!isGone(error)) throw error
+    }
+  }
+  return pages * pageBytes
+}
