@@ -6,7 +6,7 @@ import { exists, machineIdentity } from './os/process-identity.ts'
 
 /** Stops the server that owns the data directory, found by its identity and signalled only after that was checked. */
 export async function down(options: DownOptions, env: NodeJS.ProcessEnv): Promise<DownResult> {
-  const directory = resolveDataDirectory(env)
+  const directory = resolveDataDirectory(env, process.getuid?.() ?? -1)
   const owner = await readOwner(directory)
   if (owner === undefined || !owner.alive) {
     return { type: 'not-running', detail: `No server owns the data directory ${directory}.` }

@@ -34,7 +34,7 @@ export async function up(options: UpOptions, deps: UpDeps): Promise<UpResult> {
   const log = createLog(deps.env)
   try {
     const config = withOptions(readConfig(deps.env), options)
-    const dataDirectory = await prepareDataDirectory(resolveDataDirectory(deps.env))
+    const dataDirectory = await prepareDataDirectory(resolveDataDirectory(deps.env, process.getuid?.() ?? -1))
     const claim = await claimDataDirectory(dataDirectory, { takeOver: options.takeOver })
     if (!claim.ok) return { type: 'refused', reason: 'conflict', message: claim.message }
     shutdown.add('data directory', () => claim.owner.release())
@@ -106,7 +106,13 @@ async function connectStore(
 type KeptPostgres = { current(): EmbeddedPostgres }
 
 /** undefined where both URLs are configured. A postmaster that dies while we serve is started again. */
-async function startPostgres({ config, dataDirectory, log, shutdown, stopping }: Serving): Promise<KeptPostgres | undefined> {
+async function startPostgres({
+  config,
+  dataDirectory,
+  log,
+  shutdown,
+  stopping,
+}: Serving): Promise<KeptPostgres | undefined> {
   if (config.databaseUrl !== undefined) return undefined
   const start = () =>
     startEmbeddedPostgres({
@@ -145,7 +151,8 @@ async function startHost(
     cgroups: config.cgroups,
     clock: () => new Date(),
     log,
-    protectedProcesses: () => [readIdentity(process.pid), postgres?.current().identity].filter((known) => known !== undefined),
+    protectedProcesses: () =>
+      [readIdentity(process.pid), postgres?.current().identity].filter((known) => known !== undefined),
     forbiddenAccounts: postgres === undefined ? [] : [postgres.current().account],
   })
   shutdown.add('host', () => host.close())

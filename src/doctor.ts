@@ -1,0 +1,161 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
+import { createConnection } from 'node:net'
+import { release } from 'node:os'
+import { dirname } from 'node:path'
+import type { DoctorCheck } from './cli/composed.ts'
+import { type Config, readConfig } from './config.ts'
+import { probeProofLevel } from './host/proof-level.ts'
+import { resolveDataDirectory } from './os/data-directory.ts'
+import { readOwner } from './os/ownership.ts'
+import { databaseAt, openPool } from './postgres/connection.ts'
+
+type Look = (config: Config, dataDirectory: string) => Promise<DoctorCheck> | DoctorCheck
+
+/** In the order in which a person would ask. */
+const looks: Look[] = [platform, proofLevel, procfs, pidReuse, dataDirectory, freeSpace, server, port, database]
+
+/** Looks at this machine; starts nothing that stays, signals nothing. */
+export async function doctor(env: NodeJS.ProcessEnv): Promise<DoctorCheck[]> {
+  const settings = settingsOf(env)
+  if ('check' in settings) return [settings.check]
+  const checks: DoctorCheck[] = []
+  for (const look of looks) {
+    try {
+      checks.push(await look(settings.config, settings.directory))
+    } catch (error) {
+      checks.push({ name: look.name, status: 'fail', detail: (error as Error).message })
+    }
+  }
+  return checks
+}
+
+function settingsOf(env: NodeJS.ProcessEnv): { config: Config; directory: string } | { check: DoctorCheck } {
+  try {
+    return { config: readConfig(env), directory: resolveDataDirectory(env, process.getuid?.() ?? -1) }
+  } catch (error) {
+    return { check: { name: 'configuration', status: 'fail', detail: (error as Error).message } }
+  }
+}
+
+function platform(): DoctorCheck {
+  const detail = `${process.platform} ${release()}, Node.js ${process.version}, uid ${process.getuid?.()}`
+  if (process.platform === 'linux') return { name: 'platform', status: 'ok', detail }
+  return {
+    name: 'platform',
+    status: 'fail',
+    detail,
+    wayOut: 'Runs are supervised through /proc and cgroups: that needs Linux.',
+  }
+}
+
+async function proofLevel(config: Config): Promise<DoctorCheck> {
+  const { level, detail } = await probeProofLevel(config.cgroups)
+  if (level === 'cgroup-v2') return { name: 'proof level', status: 'ok', detail: `${level}: ${detail}` }
+  return {
+    name: 'proof level',
+    status: 'warn',
+    detail: `${level}: ${detail}`,
+    wayOut:
+      'Kills work and are proven by reading /proc, but a chain of processes that replace themselves can end as ' +
+      'KILL_UNVERIFIED. For proof by the kernel run as root, or in a delegated cgroup v2 subtree: ' +
+      'systemd-run --user --scope -p Delegate=yes …',
+  }
+}
+
+function procfs(): DoctorCheck {
+  const proc = readFileSync('/proc/self/mountinfo', 'latin1')
+    .split('\n')
+    .find((line) => line.includes(' - proc ') && line.split(' ')[4] === '/proc')
+  const hidden = /hidepid=(1|2|4|noaccess|invisible|ptraceable)/.exec(proc ?? '')?.[0]
+  if (hidden === undefined || process.getuid?.() === 0) {
+    return { name: 'process table', status: 'ok', detail: 'all processes of this machine are visible in /proc' }
+  }
+  return {
+    name: 'process table',
+    status: 'warn',
+    detail: `/proc is mounted with ${hidden}`,
+    wayOut: 'Processes of other accounts cannot be seen, so runs with --run-as cannot be proven dead.',
+  }
+}
+
+function pidReuse(): DoctorCheck {
+  const max = Number(readFileSync('/proc/sys/kernel/pid_max', 'latin1'))
+  return {
+    name: 'pids',
+    status: 'ok',
+    detail: `pid_max ${max}; a pid alone means nothing, so every signal is preceded by a check of start time and boot id`,
+  }
+}
+
+async function dataDirectory(_: Config, directory: string): Promise<DoctorCheck> {
+  const exists = existsSync(directory)
+  return { name: 'data directory', status: 'ok', detail: exists ? directory : `${directory} (made by "runwarden up")` }
+}
+
+const lowSpaceBytes = 1024 ** 3
+
+async function freeSpace(_: Config, directory: string): Promise<DoctorCheck> {
+  const { bavail, bsize } = await statfs(nearestExisting(directory))
+  const free = bavail * bsize
+  const detail = `${(free / 1024 ** 3).toFixed(1)} GiB free for ${directory}`
+  if (free >= lowSpaceBytes) return { name: 'disk', status: 'ok', detail }
+  return { name: 'disk', status: 'warn', detail, wayOut: 'Free some space: events and output need it. Kills go on without.' }
+}
+
+const nearestExisting = (path: string): string => (existsSync(path) ? path : nearestExisting(dirname(path)))
+
+async function server(_: Config, directory: string): Promise<DoctorCheck> {
+  const owner = await readOwner(directory)
+  if (owner?.alive !== true) {
+    return { name: 'server', status: 'warn', detail: 'none is running here', wayOut: 'Start it: runwarden up' }
+  }
+  if (owner.url === undefined) return { name: 'server', status: 'warn', detail: `pid ${owner.identity.pid} is starting` }
+  const response = await fetch(`${owner.url}/readyz`, { signal: AbortSignal.timeout(5_000) })
+  const { checks } = (await response.json()) as { checks: { name: string; ok: boolean; detail: string }[] }
+  const bad = checks.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`)
+  const where = `pid ${owner.identity.pid} at ${owner.url}`
+  return bad.length === 0
+    ? { name: 'server', status: 'ok', detail: `${where}, ready` }
+    : { name: 'server', status: 'fail', detail: `${where}, not ready. ${bad.join('; ')}` }
+}
+
+async function port(config: Config, directory: string): Promise<DoctorCheck> {
+  const name = 'port'
+  if ((await readOwner(directory))?.alive) return { name, status: 'ok', detail: 'held by the server above' }
+  const taken = await new Promise<boolean>((resolve) => {
+    const socket = createConnection({ port: config.port, host: config.address, timeout: 2_000 })
+    const end = (answer: boolean) => {
+      socket.destroy()
+      resolve(answer)
+    }
+    socket.once('connect', () => end(true)).once('error', () => end(false)).once('timeout', () => end(false))
+  })
+  if (!taken) return { name, status: 'ok', detail: `${config.address}:${config.port} is free` }
+  return {
+    name,
+    status: 'fail',
+    detail: `${config.address}:${config.port} is in use by another program`,
+    wayOut: 'Choose another one: RUNWARDEN_PORT',
+  }
+}
+
+async function database(config: Config): Promise<DoctorCheck> {
+  if (config.databaseUrl === undefined) {
+    return { name: 'database', status: 'ok', detail: 'the embedded PostgreSQL, in the data directory' }
+  }
+  const pool = openPool(databaseAt(config.databaseUrl), { purpose: 'doctor', max: 1 })
+  try {
+    const { rows } = await pool.query<{ version: string }>('show server_version')
+    return { name: 'database', status: 'ok', detail: `PostgreSQL ${rows[0]?.version} at DATABASE_URL` }
+  } catch (error) {
+    return {
+      name: 'database',
+      status: 'fail',
+      detail: `DATABASE_URL cannot be used: ${(error as Error).message}`,
+      wayOut: 'Start that server, or mend the URL. Without DATABASE_URL Runwarden brings its own PostgreSQL.',
+    }
+  } finally {
+    await pool.end()
+  }
+}
