@@ -1,6 +1,8 @@
 import type pg from 'pg'
+import type { EventStore } from '../src/event-store/event-store.ts'
 import { pause } from '../src/postgres/retry.ts'
 import { type Checkpoint, type ProjectionFailure, projectionsChannel, readCheckpoints } from './checkpoint.ts'
+import type { Projection } from './projection.ts'
 import { openSession, type Session } from './session.ts'
 
 /** The projection has stopped before the awaited position, and needs a rebuild. What was recorded is safe in the store. */
@@ -19,20 +21,27 @@ export class ProjectionFailed extends Error {
 /** Where projections have come to, in whatever process they run. */
 export type Positions = ReturnType<typeof createPositions>
 
+export type PositionsContext = { store: EventStore; pool: pg.Pool; projections: readonly Projection[] }
+
 type Waiter = { name: string; position: number; resolve(): void; reject(error: unknown): void }
 
 /** NOTIFY is the quick way; this is how late it may be when a notification is lost. */
 const pollMs = 500
 const reconnectMs = 1_000
 
-export function createPositions(pool: pg.Pool) {
+export function createPositions({ store, pool, projections }: PositionsContext) {
   const reachedBy = new Map<string, number>()
   const failures = new Map<string, ProjectionFailure>()
   const waiters = new Set<Waiter>()
 
-  /** A commit, here or elsewhere. */
+  /** The rows hold every event up to `position`. */
   function reached(name: string, position: number): void {
-    reachedBy.set(name, Math.max(position, reachedBy.get(name) ?? 0))
+    restarted(name, Math.max(position, last(name)))
+  }
+
+  /** The same of tables that were made anew: they may be behind those before them. */
+  function restarted(name: string, position: number): void {
+    reachedBy.set(name, position)
     failures.delete(name)
     settle(name)
   }
@@ -42,13 +51,20 @@ export function createPositions(pool: pg.Pool) {
     settle(name)
   }
 
-  /** What the database says; a commit here may have overtaken the answer. */
-  function refreshed(checkpoints: ReadonlyMap<string, Checkpoint>): void {
-    for (const [name, { position, failure }] of checkpoints) {
-      reached(name, position)
-      if (failure !== null) failed(name, failure)
+  /** Asks the database. Tables of other code, or from another store, have come nowhere in our sense. */
+  async function refresh(client: Pick<pg.ClientBase, 'query'>): Promise<Map<string, Checkpoint>> {
+    const [checkpoints, storeId] = await Promise.all([readCheckpoints(client), store.storeId()])
+    for (const { name, version } of projections) {
+      const checkpoint = checkpoints.get(name)
+      if (checkpoint?.version === version && checkpoint.storeId === storeId) reached(name, checkpoint.position)
+      if (checkpoint?.failure) failed(name, checkpoint.failure)
+      else if (checkpoint !== undefined) failures.delete(name)
     }
+    return checkpoints
   }
+
+  /** As far as is known here; -1: its tables are not there yet. */
+  const last = (name: string) => reachedBy.get(name) ?? -1
 
   function settle(name: string): void {
     for (const waiter of waiters) if (waiter.name === name) tryToSettle(waiter)
@@ -56,7 +72,7 @@ export function createPositions(pool: pg.Pool) {
 
   function tryToSettle(waiter: Waiter): void {
     const failure = failures.get(waiter.name)
-    if ((reachedBy.get(waiter.name) ?? 0) >= waiter.position) waiter.resolve()
+    if (last(waiter.name) >= waiter.position) waiter.resolve()
     else if (failure !== undefined) waiter.reject(new ProjectionFailed(waiter.name, failure))
   }
 
@@ -66,6 +82,8 @@ export function createPositions(pool: pg.Pool) {
    * @throws the signal's reason on abort.
    */
   async function wait(name: string, position: number, signal: AbortSignal): Promise<void> {
+    // What was known to have stopped may have been rebuilt in another process since. Unasked, what is known stands.
+    if (failures.has(name)) await refresh(pool).catch(() => {})
     signal.throwIfAborted()
     const { promise, resolve, reject } = Promise.withResolvers<void>()
     const waiter = { name, position, resolve, reject }
@@ -98,26 +116,18 @@ export function createPositions(pool: pg.Pool) {
   }
 
   async function follow(session: Session, signal: AbortSignal): Promise<void> {
-    session.client.on('notification', ({ payload }) => {
-      const [name, position] = payload?.split(':') ?? []
-      if (name !== undefined) reached(name, Number(position))
-    })
+    let nudge = new AbortController()
+    session.client.on('notification', () => nudge.abort())
     await session.client.query(`LISTEN ${projectionsChannel}`)
-    refreshed(await readCheckpoints(session.client))
+    await refresh(session.client)
     const either = AbortSignal.any([signal, session.lost])
     while (!either.aborted) {
-      await pause(pollMs, either)
-      if (waiters.size > 0 && !either.aborted) refreshed(await readCheckpoints(session.client))
+      await pause(pollMs, AbortSignal.any([either, nudge.signal]))
+      nudge = new AbortController()
+      // Who waits for a projection of this process has been told by it.
+      if (waiters.size > 0 && !either.aborted) await refresh(session.client)
     }
   }
 
-  return {
-    reached,
-    failed,
-    refreshed,
-    wait,
-    listen,
-    /** As far as is known here. */
-    last: (name: string) => reachedBy.get(name) ?? 0,
-  }
+  return { reached, restarted, failed, refresh, wait, listen, last }
 }

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import type { EventStore } from '../src/event-store/event-store.ts'
-import { type Checkpoint, type ProjectionFailure, readCheckpoints } from './checkpoint.ts'
+import type { Checkpoint, ProjectionFailure } from './checkpoint.ts'
 import { createPositions } from './positions.ts'
 import type { Projection } from './projection.ts'
 import { type RebuildResult, rebuildProjection } from './rebuild.ts'
@@ -60,7 +60,7 @@ export type Projector = {
 
 export function createProjector({ store, pool, projections, log }: ProjectorOptions): Projector {
   const closing = new AbortController()
-  const positions = createPositions(pool)
+  const positions = createPositions({ store, pool, projections })
   const runners = projections.map((projection) => createRunner(projection, { store, pool, positions, log }))
   const names = projections.map(({ name }) => name)
   let working: Promise<unknown> | undefined
@@ -77,9 +77,8 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
   async function status(): Promise<ProjectionStatus[]> {
     const [head, checkpoints] = await Promise.all([
       store.head().catch(() => undefined),
-      readCheckpoints(pool).catch(() => undefined),
+      positions.refresh(pool).catch(() => undefined),
     ])
-    if (checkpoints !== undefined) positions.refreshed(checkpoints)
     return runners.map((runner) => statusOf(runner, head, checkpoints?.get(runner.projection.name)))
   }
 
@@ -87,7 +86,7 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
     const { name, version } = runner.projection
     const { state, problem } = runner.status()
     const failure = checkpoint?.failure ?? undefined
-    const position = checkpoint?.position ?? positions.last(name)
+    const position = checkpoint?.position ?? Math.max(0, positions.last(name))
     return {
       name,
       version,
@@ -111,7 +110,7 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
     for (const runner of runners) {
       if (wanted !== null && !wanted.includes(runner.projection.name)) continue
       const { position, ...result } = await rebuildProjection(runner.projection, { store, pool }, either)
-      positions.reached(result.name, position)
+      positions.restarted(result.name, position)
       runner.wake()
       results.push(result)
     }

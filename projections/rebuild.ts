@@ -53,6 +53,20 @@ export async function rebuildProjection(
   }
 }
 
+/**
+ * Makes the tables empty in the live place, with the checkpoint before the first event: where there is nothing to keep,
+ * they are filled by following the store, so that an event that cannot be taken hides nothing that came before it.
+ */
+export async function createTables({ client }: Session, projection: Projection, store: EventStore): Promise<void> {
+  const storeId = await store.storeId()
+  await inTransaction(client, async () => {
+    await lockCheckpoint(client, projection.name)
+    for (const table of projection.tables) await client.query(`DROP TABLE IF EXISTS public.${table}`)
+    await client.query(projection.ddl)
+    await replaceCheckpoint(client, projection, 0, storeId)
+  })
+}
+
 const schemaOf = (projection: Projection) => `rebuild_${projection.name}`
 
 function makeEmptyTables({ client }: Session, projection: Projection): Promise<void> {

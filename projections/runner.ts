@@ -7,7 +7,7 @@ import { advance, type Checkpoint, type ProjectionFailure, readCheckpoint, recor
 import { applyBatch, FoldFailed, fold } from './fold.ts'
 import type { Positions } from './positions.ts'
 import type { Projection } from './projection.ts'
-import { rebuildProjection } from './rebuild.ts'
+import { createTables, rebuildProjection } from './rebuild.ts'
 import { acquireLock, inTransaction, isPassing, openSession, type Session } from './session.ts'
 
 /**
@@ -82,35 +82,45 @@ export function createRunner(projection: Projection, { store, pool, positions, l
     }
   }
 
-  /** Tables that are missing, or made by other code or from another store, are built before anything else. */
+  /** Tables that are missing, or made by other code or from another store, are made anew before anything else. */
   async function prepare(session: Session, signal: AbortSignal): Promise<Checkpoint> {
     for (;;) {
       const checkpoint = await readCheckpoint(session.client, name)
-      const reason = await reasonToRebuild(session, checkpoint)
-      if (checkpoint !== undefined && reason === undefined) return checkpoint
+      if (checkpoint === undefined || (await isMissing(session, checkpoint))) {
+        await createTables(session, projection, store)
+        positions.restarted(name, 0)
+        continue
+      }
+      const reason = await reasonToRebuild(checkpoint)
+      if (reason === undefined) return checkpoint
       state = 'rebuilding'
       log.info({ projection: name, reason }, 'projection is built anew')
       const result = await rebuildProjection(projection, { store, pool }, signal)
-      log.info({ projection: name, ...result }, 'projection was built anew')
-      positions.reached(name, result.position)
+      log.info({ projection: name, reason, ...result }, 'projection was built anew')
+      positions.restarted(name, result.position)
     }
   }
 
-  async function reasonToRebuild(session: Session, checkpoint: Checkpoint | undefined): Promise<string | undefined> {
-    if (checkpoint === undefined || checkpoint.version === 0) return 'it has not been built yet'
-    if (checkpoint.version > projection.version) {
+  async function isMissing(session: Session, checkpoint: Checkpoint): Promise<boolean> {
+    if (checkpoint.version === 0) return true
+    const tables = projection.tables.map((table) => `public.${table}`)
+    const { rows } = await session.client.query(
+      'SELECT bool_or(to_regclass(name) IS NULL) AS missing FROM unnest($1::text[]) AS wanted (name)',
+      [tables],
+    )
+    return rows[0].missing
+  }
+
+  async function reasonToRebuild({ version, storeId, position }: Checkpoint): Promise<string | undefined> {
+    if (version > projection.version) {
       throw new Error(
-        `its tables are of version ${checkpoint.version}, made by a newer Runwarden; this one knows version ` +
+        `its tables are of version ${version}, made by a newer Runwarden; this one knows version ` +
           `${projection.version}. To go back, run "runwarden projections rebuild".`,
       )
     }
-    if (checkpoint.version < projection.version) return `version ${checkpoint.version} → ${projection.version}`
-    if (checkpoint.storeId !== (await store.storeId())) return 'it was built from another event store'
-    if (checkpoint.position > (await store.head())) return 'the event store was set back'
-    for (const table of projection.tables) {
-      const { rows } = await session.client.query('SELECT to_regclass($1) AS oid', [`public.${table}`])
-      if (rows[0].oid === null) return `the table ${table} is missing`
-    }
+    if (version < projection.version) return `version ${version} → ${projection.version}`
+    if (storeId !== (await store.storeId())) return 'it was built from another event store'
+    if (position > (await store.head())) return 'the event store was set back'
     return undefined
   }
 
@@ -154,18 +164,16 @@ export function createRunner(projection: Projection, { store, pool, positions, l
     await recordFailure(session.client, name, failure)
     positions.failed(name, failure)
     log.error({ projection: name, ...failure, err: error.cause }, 'projection stopped at an event that it cannot take')
-    state = 'failed'
-    problem = error.message
+    // The checkpoint now says so, to every process; and says so until somebody, anywhere, has mended it.
+    state = 'running'
     for (;;) {
       waking = new AbortController()
       await pause(stoppedPollMs, AbortSignal.any([signal, session.lost, waking.signal]))
       if (signal.aborted) return
       session.lost.throwIfAborted()
       const checkpoint = await readCheckpoint(session.client, name)
-      if (checkpoint?.failure?.position !== failure.position) break
+      if (checkpoint?.failure?.position !== failure.position) return
     }
-    state = 'running'
-    problem = undefined
   }
 
   return {

@@ -21,3 +21,9 @@ export async function ask<Row extends object>(pool: pg.Pool, text: string, value
 }
 
 const undefinedTable = '42P01'
+
+/** Collects a statement's values; `$` gives each one's place holder. */
+export function placeholders() {
+  const values: unknown[] = []
+  return { values, $: (value: unknown) => `$${values.push(value)}` }
+}

@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import { z } from 'zod'
 import type { Actor } from '../../domain/event.ts'
-import { ask } from './ask.ts'
+import { ask, placeholders } from './ask.ts'
 import { cursorsOf } from './cursor.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 
@@ -53,17 +53,18 @@ export async function listAudit(
   filter: { runId?: string },
   page: PageRequest,
 ): Promise<Page<AuditEntry>> {
-  const [at, attemptId] = page.after == null ? [null, null] : cursors.decode(page.after)
+  const { values, $ } = placeholders()
+  const after = page.after == null ? undefined : cursors.decode(page.after)
   const rows = await ask<AuditRow>(
     pool,
     `SELECT attempt_id, run_id, target, action, actor_kind, actor_id, correlation_id, occurred_at, reason, details,
        decision, why, outcome, completed_at, detail
      FROM audit
      WHERE true
-       ${filter.runId === undefined ? '' : 'AND run_id = $4'}
-       ${page.after == null ? '' : 'AND (occurred_at, attempt_id) < ($1::timestamptz, $2::uuid)'}
-     ORDER BY occurred_at DESC, attempt_id DESC LIMIT $3`,
-    [at, attemptId, page.first + 1, filter.runId],
+       ${filter.runId === undefined ? '' : `AND run_id = ${$(filter.runId)}`}
+       ${after === undefined ? '' : `AND (occurred_at, attempt_id) < (${$(after[0])}::timestamptz, ${$(after[1])}::uuid)`}
+     ORDER BY occurred_at DESC, attempt_id DESC LIMIT ${$(page.first + 1)}`,
+    values,
   )
   return pageOf(rows.map(entryOf), page.first, (entry) => cursors.encode([entry.at, entry.attemptId]))
 }

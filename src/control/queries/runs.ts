@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { runIdSchema } from '../../domain/ids.ts'
 import { isTerminal, type RunState, type RunStatus, runStatuses } from '../../domain/run-state.ts'
 import type { RunFilter } from '../control.ts'
-import { ask } from './ask.ts'
+import { ask, placeholders } from './ask.ts'
 import { cursorsOf } from './cursor.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
 
@@ -29,21 +29,23 @@ const cursors = cursorsOf('runs', z.tuple([z.iso.datetime(), runIdSchema]))
  * @throws InvalidCursor, StoreUnavailable
  */
 export async function listRuns(pool: pg.Pool, filter: RunFilter, page: PageRequest): Promise<Page<RunState>> {
-  const [requestedAt, runId] = page.after == null ? [null, null] : cursors.decode(page.after)
+  const { values, $ } = placeholders()
+  const after = page.after == null ? undefined : cursors.decode(page.after)
+  const limit = $(page.first + 1)
   const rows = await ask<{ state: RunState }>(
     pool,
     `SELECT state FROM (
-       SELECT found.run_id FROM unnest($1::text[]) AS wanted (status) CROSS JOIN LATERAL (
+       SELECT found.run_id FROM unnest(${$(statusesOf(filter))}::text[]) AS wanted (status) CROSS JOIN LATERAL (
          SELECT run_id, requested_at FROM runs
          WHERE status = wanted.status
-           ${filter.workflow === undefined ? '' : 'AND workflow = $5'}
-           ${page.after == null ? '' : 'AND (requested_at, run_id) < ($2::timestamptz, $3)'}
-         ORDER BY requested_at DESC, run_id DESC LIMIT $4
+           ${filter.workflow === undefined ? '' : `AND workflow = ${$(filter.workflow)}`}
+           ${after === undefined ? '' : `AND (requested_at, run_id) < (${$(after[0])}::timestamptz, ${$(after[1])})`}
+         ORDER BY requested_at DESC, run_id DESC LIMIT ${limit}
        ) AS found
-       ORDER BY found.requested_at DESC, found.run_id DESC LIMIT $4
+       ORDER BY found.requested_at DESC, found.run_id DESC LIMIT ${limit}
      ) AS newest JOIN runs USING (run_id)
      ORDER BY requested_at DESC, run_id DESC`,
-    [statusesOf(filter), requestedAt, runId, page.first + 1, filter.workflow],
+    values,
   )
   return pageOf(
     rows.map(({ state }) => state),
