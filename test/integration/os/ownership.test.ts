@@ -87,7 +87,7 @@ describe('[R14] one owner of a data directory', () => {
     const first = await startLastingOwner(otherPidsAndNetwork)
     expect(await claimDataDirectory(directory.path)).toMatchObject({ reason: 'OWNED_IN_OTHER_NAMESPACE' })
     await first.end('SIGKILL')
-    await expect.poll(async () => (await readOwner(directory.path))?.alive).toBe(false)
+    await expect.poll(async () => (await readOwner(directory.path))?.alive, { timeout: 20_000 }).toBe(false)
     await startLastingOwner()
   })
 
