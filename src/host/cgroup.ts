@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
@@ -66,12 +67,8 @@ export type CgroupBase = { ok: true; base: string; shims: string } | { ok: false
 /**
  * Finds cgroup v2 and tries it for real: make a cgroup, move a process in, see it listed, remove the cgroup.
  * @param hostDirectory its device and inode name the base, so that a host finds its own cgroups again
- * @param moveIn starts a process that moves itself into the cgroup and ends, and tells whether that worked
  */
-export async function openCgroupBase(
-  hostDirectory: string,
-  moveIn: (cgroup: string) => Promise<boolean>,
-): Promise<CgroupBase> {
+export async function openCgroupBase(hostDirectory: string): Promise<CgroupBase> {
   const own = ownCgroup()
   if (own === undefined) return { ok: false, why: 'no cgroup v2 is mounted, or this process lies outside of the mount' }
   const { dev, ino } = statSync(hostDirectory)
@@ -82,7 +79,7 @@ export async function openCgroupBase(
     mkdirSync(shims, { recursive: true })
     const probe = join(base, 'probe')
     mkdirSync(probe, { recursive: true })
-    const moved = await moveIn(probe)
+    const moved = await movesIn(probe)
     await removeSoon(probe)
     if (!moved) return { ok: false, why: `a process cannot be moved into ${base}; without root that needs delegation` }
     if (!existsSync(join(shims, 'cgroup.kill')) && !existsSync(join(shims, 'cgroup.freeze'))) {
@@ -92,6 +89,19 @@ export async function openCgroupBase(
   } catch (error) {
     return { ok: false, why: `${base} cannot be used: ${(error as Error).message}` }
   }
+}
+
+/** A process moves itself into the cgroup, as a run will, and says whether it was let in. */
+function movesIn(cgroup: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn('/bin/sh', ['-c', 'echo 0 >"$0/cgroup.procs"', cgroup], {
+      stdio: 'ignore',
+      timeout: 5_000,
+      killSignal: 'SIGKILL',
+    })
+    child.once('error', () => resolve(false))
+    child.once('close', (status) => resolve(status === 0))
+  })
 }
 
 /** Removes a base in which no run lives; one that is in use stays. */

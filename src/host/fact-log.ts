@@ -65,16 +65,11 @@ export class FactLog {
     this.#nextSequence = Math.max(this.acknowledged, lines.at(-1)?.sequence ?? 0) + 1
   }
 
-  /** @throws the file system's error */
+  /** Of a disk that is full from the start nothing survives a restart: the store sends its wish again. */
   static async open(options: FactLogOptions): Promise<FactLog> {
     const acknowledged = (await readJson<number>(options.acknowledgedPath)) ?? 0
-    const { journal, lines } = await Journal.open<FactLine>(options.path)
+    const { journal, lines } = await Journal.openOrKeepInMemory<FactLine>(options.path)
     return new FactLog(options, journal, lines, acknowledged)
-  }
-
-  /** For a run whose directory cannot be made: nothing of it survives a restart, and the store asks for it again. */
-  static inMemory(options: FactLogOptions, failure: Error): FactLog {
-    return new FactLog(options, Journal.inMemory(failure), [], 0)
   }
 
   /** The latest fact of this type that was ever journalled. */

@@ -1,19 +1,18 @@
-import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
-import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import type { DesiredRun, HostLink, HostReport, OutputChunk } from '../domain/host-link.ts'
+import type { DesiredRun, HostLink, OutputChunk } from '../domain/host-link.ts'
 import { type HostId, hostIdSchema, type RunId, runIdSchema } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
-import { machineIdentity } from '../os/process-identity.ts'
 import { Bell } from './bell.ts'
 import { openCgroupBase, removeCgroupBase } from './cgroup.ts'
 import type { Clock, Log } from './clock.ts'
 import { factFeed } from './fact-feed.ts'
+import { reportOf } from './host-report.ts'
 import { inspectProcess } from './inspect.ts'
+import { isDiskFull } from './journal.ts'
 import { Output } from './output.ts'
 import { ProcessReader } from './process-table.ts'
 import { Run } from './run.ts'
@@ -73,7 +72,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const protectedProcesses = options.protectedProcesses ?? (() => [])
   const closing = new AbortController()
   const signal = options.signal === undefined ? closing.signal : AbortSignal.any([closing.signal, options.signal])
-  const cgroups = options.cgroups === 'off' ? turnedOff : await openCgroupBase(hostDirectory, movesIn)
+  const cgroups = options.cgroups === 'off' ? turnedOff : await openCgroupBase(hostDirectory)
   const runs = new Map<RunId, Run>()
   const lives = new Map<RunId, Promise<void>>()
   const opening = new Map<RunId, Promise<void>>()
@@ -106,17 +105,32 @@ export async function createHost(options: HostOptions): Promise<Host> {
     const run = await Run.open(desired, context)
     runs.set(desired.runId, run)
     factBell.ring()
-    const life = run.live().then(
-      () => finishWhenAcknowledged(run),
-      (error) => log.error({ err: error, runId: run.runId }, 'supervision of a run failed; it goes on after a restart'),
-    )
-    lives.set(desired.runId, life)
+    lives.set(desired.runId, supervise(run))
+  }
+
+  /** What fails is said and tried again: a life goes on from where its journals say that it stands. */
+  async function supervise(run: Run): Promise<void> {
+    const bell = new Bell()
+    for (let pauseMs = 1_000; !signal.aborted; pauseMs = Math.min(pauseMs * 2, 30_000)) {
+      try {
+        await run.live()
+        return finishWhenAcknowledged(run)
+      } catch (error) {
+        log.error({ err: error, runId: run.runId }, 'supervision of a run failed; trying again')
+        await bell.wait(pauseMs, signal)
+      }
+    }
   }
 
   function finishWhenAcknowledged(run: Run): void {
     if (!run.facts.has('RunCleaned') || !run.facts.allAcknowledged || signal.aborted) return
     if (runs.get(run.runId) !== run) return
-    run.finish()
+    try {
+      run.finish()
+    } catch (error) {
+      // Offered once more after a restart, and finished then.
+      log.warn({ err: error, runId: run.runId }, 'the end of a run could not be noted on the disk')
+    }
     runs.delete(run.runId)
     lives.delete(run.runId)
     void run.close()
@@ -135,8 +149,14 @@ export async function createHost(options: HostOptions): Promise<Host> {
 
   async function openNew(desired: DesiredRun): Promise<void> {
     const paths = runPaths(hostDirectory, desired.runId)
-    await makeDirectory(paths.directory, 0o711)
-    await writeAtomically(paths.desired, JSON.stringify(desired))
+    try {
+      await makeDirectory(paths.directory, 0o711)
+      await writeAtomically(paths.desired, JSON.stringify(desired))
+    } catch (error) {
+      // A launch then fails with its own words, and the store, which keeps the wish, is told.
+      if (!isDiskFull(error) || desired.work.kind !== 'launch') throw error
+      log.warn({ err: error, runId: desired.runId }, 'the disk is full; the run cannot be kept on it')
+    }
     context.crashPoint('after desired')
     await begin(desired)
   }
@@ -157,14 +177,12 @@ export async function createHost(options: HostOptions): Promise<Host> {
       await bell.wait(sampleIntervalMs, signal)
       const live = [...runs.values()].filter(({ mayLive }) => mayLive)
       if (live.length === 0 || signal.aborted) continue
-      try {
-        const table = await reader.read()
-        for (const [index, run] of live.entries()) {
-          await run.sample(table)
-          if (index % samplesAtATime === samplesAtATime - 1) await setImmediate()
-        }
-      } catch (error) {
-        log.error({ err: error }, 'a look at the processes failed; the next one follows')
+      const table = await reader.read()
+      for (const [index, run] of live.entries()) {
+        await run.sample(table).catch((error) => {
+          log.error({ err: error, runId: run.runId }, 'a run could not be sampled; the next time follows')
+        })
+        if (index % samplesAtATime === samplesAtATime - 1) await setImmediate()
       }
     }
   }
@@ -223,11 +241,15 @@ export async function createHost(options: HostOptions): Promise<Host> {
     async acknowledge(runId, sequence) {
       const run = runs.get(runId)
       if (run === undefined) return
-      await run.facts.acknowledge(sequence)
+      await run.facts.acknowledge(sequence).catch((error) => {
+        // Its facts are offered once more after a restart, which changes nothing.
+        log.warn({ err: error, runId }, 'an acknowledgement could not be kept on the disk')
+      })
       finishWhenAcknowledged(run)
     },
     async inspect(pid) {
       const table = await reader.read()
+      for (const run of runs.values()) run.claim(table)
       return inspectProcess(pid, { table, owners, shims: shims(), protectedProcesses: protectedProcesses() })
     },
     async report() {
@@ -248,49 +270,4 @@ async function readHostId(hostDirectory: string, wanted: HostId | undefined): Pr
   const hostId = hostIdSchema.parse(wanted ?? `host_${randomBytes(6).toString('hex')}`)
   await writeAtomically(path, JSON.stringify({ hostId }))
   return hostId
-}
-
-/** A process moves itself into the cgroup, as a run will, and says whether it was let in. */
-function movesIn(cgroup: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const child = spawn('/bin/sh', ['-c', 'echo 0 >"$0/cgroup.procs"', cgroup], {
-      stdio: 'ignore',
-      timeout: 5_000,
-      killSignal: 'SIGKILL',
-    })
-    child.once('error', () => resolve(false))
-    child.once('close', (status) => resolve(status === 0))
-  })
-}
-
-function reportOf(
-  hostId: HostId,
-  cgroups: Awaited<ReturnType<typeof openCgroupBase>>,
-  slots: Slots,
-  failures: string[],
-): HostReport {
-  const isRoot = process.getuid?.() === 0
-  return {
-    hostId,
-    hostname: hostname(),
-    platform: `${process.platform} ${process.arch}`,
-    bootId: machineIdentity().bootId,
-    level: cgroups.ok ? 'cgroup-v2' : 'process-scan',
-    levelDetail: cgroups.ok ? `each run has a cgroup below ${cgroups.base}` : cgroups.why,
-    checks: [
-      {
-        name: 'journals',
-        ok: failures.length === 0,
-        detail: failures.length === 0 ? 'all facts are on the disk' : failures.slice(0, 5).join('; '),
-      },
-      {
-        name: 'other-accounts',
-        ok: isRoot,
-        detail: isRoot
-          ? 'runs may have another account (runAs), and all environments can be read'
-          : 'not root: runAs is refused, and the marker of processes of other accounts cannot be read',
-      },
-    ],
-    slots: { capacity: slots.capacity, used: slots.used, waiting: slots.waiting },
-  }
 }

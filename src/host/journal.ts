@@ -48,11 +48,16 @@ export class Journal<Line> {
     return this.#file !== undefined
   }
 
-  /** For a disk that takes nothing at all: what is vital is kept in memory. */
-  static inMemory<Line>(failure: Error): Journal<Line> {
-    const journal = new Journal<Line>(undefined, 0, 0)
-    journal.failure = failure
-    return journal
+  /** As `open`; when the disk is full and the journal still empty, what is vital is kept in memory. */
+  static async openOrKeepInMemory<Line>(path: string): Promise<{ journal: Journal<Line>; lines: Line[] }> {
+    try {
+      return await Journal.open<Line>(path)
+    } catch (error) {
+      if (!isDiskFull(error) && (error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      const journal = new Journal<Line>(undefined, 0, 0)
+      journal.failure = error as Error
+      return { journal, lines: [] }
+    }
   }
 
   /**
@@ -127,6 +132,11 @@ export class Journal<Line> {
     await this.#queue
     await this.#file?.close()
   }
+}
+
+export function isDiskFull(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException
+  return code === 'ENOSPC' || code === 'EDQUOT'
 }
 
 function parseLines<Line>(content: Buffer): { lines: Line[]; end: number } {

@@ -30,7 +30,7 @@ export class LadderLog {
   }
 
   static async open(path: string, crashPoint: (name: string) => void): Promise<LadderLog> {
-    const { journal, lines } = await Journal.open<LadderStep>(path)
+    const { journal, lines } = await Journal.openOrKeepInMemory<LadderStep>(path)
     const log = new LadderLog(journal, crashPoint)
     for (const line of lines) log.#fold(line)
     return log

@@ -5,6 +5,7 @@ import type { RunId } from '../domain/ids.ts'
 import type { LaunchSpec } from '../domain/launch.ts'
 import { type Account, asAccount, findAccount, ownAccount } from './accounts.ts'
 import { cleanPath, environmentOf, wrapped } from './environment.ts'
+import { isDiskFull } from './journal.ts'
 import { makeSlot, type RunPaths } from './run-directory.ts'
 
 export type LaunchFailureCode =
@@ -92,9 +93,8 @@ function makeRoom(launch: LaunchSpec, paths: RunPaths, account: Account | undefi
     for (const slot of [paths.root, paths.shim, paths.exit]) makeSlot(slot)
     return undefined
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    const full = code === 'ENOSPC' || code === 'EDQUOT'
-    return failure(full ? 'DISK_FULL' : 'SPAWN_FAILED', `The run's directory cannot be made: ${message}`)
+    const { message } = error as Error
+    return failure(isDiskFull(error) ? 'DISK_FULL' : 'SPAWN_FAILED', `The run's directory cannot be made: ${message}`)
   }
 }
 

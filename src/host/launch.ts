@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { isGone, machineIdentity } from '../os/process-identity.ts'
 import { Bell } from './bell.ts'
+import { isDiskFull } from './journal.ts'
 import type { LaunchFailure, LaunchPlan } from './launch-plan.ts'
 import { isRunning } from './process-table.ts'
 import { openForAppending, type RunPaths, readSlot } from './run-directory.ts'
@@ -179,10 +180,9 @@ function spawnShim(options: AttemptOptions, onExit: () => void): Promise<LaunchF
 }
 
 function spawnFailure(error: NodeJS.ErrnoException): LaunchFailure {
-  const full = error.code === 'ENOSPC' || error.code === 'EDQUOT'
   const tooLong = error.code === 'E2BIG' ? ' Command line and environment are too long together.' : ''
   return {
-    code: full ? 'DISK_FULL' : 'SPAWN_FAILED',
+    code: isDiskFull(error) ? 'DISK_FULL' : 'SPAWN_FAILED',
     message: `The run could not be started: ${error.message}.${tooLong}`,
   }
 }

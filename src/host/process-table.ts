@@ -189,6 +189,11 @@ function isThread(pid: number): boolean {
 /** Kernel and libc agree on 100 ticks a second for /proc on every platform that Node.js runs on. */
 export const ticksPerSecond = 100
 
+/** How long this process has run; 0 when it is gone. */
+export function ageMs(identity: ProcessIdentity): number {
+  return isRunning(identity) ? Math.max(0, (uptime() - Number(identity.startTime) / ticksPerSecond) * 1000) : 0
+}
+
 /** Between fork and exec a process still shows another environment: what is not there yet may come. */
 const isYoung = (stat: ProcessStat) => uptime() * ticksPerSecond - Number(stat.startTime) < 2 * ticksPerSecond
 

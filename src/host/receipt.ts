@@ -179,3 +179,12 @@ export function receiptOf({ book, timings, ...rest }: ReceiptOptions): Receipt {
     notCovered: rest.level === 'cgroup-v2' ? notCoveredEver : [...notCoveredEver, ...notCoveredByScan],
   }
 }
+
+/** Of a run that was killed while it waited: there is nothing to prove but that no process was ever made. */
+export function neverLaunchedReceipt(runId: RunId, level: ProofLevel, requestedAt: string, provenAt: string): Receipt {
+  return receiptOf({
+    ...{ runId, proven: true, level, root: null, rootExit: null, book: new ReceiptBook() },
+    checks: [{ name: 'never-launched', passed: true, detail: 'no process was ever launched, and none will be' }],
+    timings: { requestedAt, provenAt },
+  })
+}

@@ -1,10 +1,8 @@
-import { type FSWatcher, mkdirSync, statSync, watch, writeFileSync } from 'node:fs'
-import { uptime } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DesiredRun, FactBody } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
-import type { RootExit } from '../domain/receipt.ts'
 import { machineIdentity } from '../os/process-identity.ts'
 import { Bell } from './bell.ts'
 import { Cgroup } from './cgroup.ts'
@@ -15,10 +13,11 @@ import { LadderLog } from './ladder-log.ts'
 import { attemptLaunch, findEarlierLaunch, type LaunchRecord, type Started } from './launch.ts'
 import { type LaunchFailure, planLaunch } from './launch-plan.ts'
 import { Output } from './output.ts'
-import { isOfThisMachine, isRunning, type ProcessTable, ticksPerSecond } from './process-table.ts'
-import { ReceiptBook, receiptOf } from './receipt.ts'
+import { ageMs, isOfThisMachine, isRunning, type ProcessTable } from './process-table.ts'
+import { neverLaunchedReceipt } from './receipt.ts'
+import { RootEnd } from './root-exit.ts'
 import type { RunContext } from './run-context.ts'
-import { type RunPaths, readJson, readSlot, runPaths, writeAtomically } from './run-directory.ts'
+import { type RunPaths, readJson, runPaths, writeAtomically } from './run-directory.ts'
 import { Telemetry } from './telemetry.ts'
 import { Tree } from './tree.ts'
 
@@ -52,7 +51,7 @@ export class Run {
   readonly #bell = new Bell()
   #live: Live | undefined
   #shimIsOurs = false
-  #rootGoneAt: string | undefined
+  readonly #rootEnd: RootEnd
 
   private constructor(
     desired: DesiredRun,
@@ -66,6 +65,7 @@ export class Run {
     this.output = parts.output
     this.#ladder = parts.ladder
     this.#paths = parts.paths
+    this.#rootEnd = new RootEnd(desired.work.kind, parts.paths.exit, context.clock)
   }
 
   /** Reads what the disk says of the run; nothing happens to it until `live`. */
@@ -84,6 +84,7 @@ export class Run {
 
   /** Once it is on the disk the kill goes on by itself. A kill that is not stronger than the one before joins it. */
   async want(desired: DesiredRun): Promise<void> {
+    if (this.isOver) return
     if (desired.kill !== null && (await this.#ladder.want(desired.kill))) this.#bell.ring()
   }
 
@@ -102,13 +103,13 @@ export class Run {
   }
 
   get journalFailure(): Error | undefined {
-    return this.facts.failure ?? this.#ladder.failure
+    return this.facts.failure ?? this.#ladder.failure ?? this.#live?.tree.failure
   }
 
   /** From here to the fact RunCleaned, or until the host closes. */
   async live(): Promise<void> {
     const { slots, signal } = this.#context
-    if (!this.isOver) await this.#begin()
+    if (!this.isOver && this.#live === undefined) await this.#begin()
     if (this.#live !== undefined && !this.isOver && !signal.aborted) {
       await this.#watch(this.#live)
       if (!signal.aborted) await this.#end(this.#live)
@@ -131,6 +132,11 @@ export class Run {
   /** Marks a run of which nothing is left to do. */
   finish(): void {
     writeFileSync(this.#paths.finished, '', { mode: 0o600 })
+  }
+
+  /** Makes sure that everybody who is of this run is known to be. */
+  claim(table: ProcessTable): void {
+    if (!this.isOver) this.#live?.tree.observe(table)
   }
 
   /** One look at all processes; takes no time of its own beyond that of its members. */
@@ -156,8 +162,10 @@ export class Run {
     const { slots, signal } = this.#context
     const record = await readJson<LaunchRecord>(this.#paths.launch)
     if (record === undefined) {
-      if ((await this.#awaitSlot()) === 'killed') return this.#neverLaunched()
-      return signal.aborted ? undefined : this.#attempt(work, 1)
+      const isKilled = () => this.#ladder.kill !== null
+      const hasPlace = await slots.wait(this.runId, this.#desired.order, this.#bell, isKilled, signal)
+      if (signal.aborted) return
+      return hasPlace ? this.#attempt(work, 1) : this.#neverLaunched()
     }
     slots.hold(this.runId)
     const earlier = await findEarlierLaunch(this.#paths, record, signal)
@@ -166,17 +174,6 @@ export class Run {
     if (earlier.kind === 'started') return this.#adopt(earlier.started, record)
     if (earlier.kind === 'failed') return this.#failed(earlier.failure)
     this.#lost(record)
-  }
-
-  async #awaitSlot(): Promise<'held' | 'killed' | 'closed'> {
-    const { slots, signal } = this.#context
-    slots.queue(this.runId, this.#desired.order, this.#bell)
-    while (!signal.aborted) {
-      if (this.#ladder.kill !== null) return 'killed'
-      if (slots.tryHold(this.runId)) return 'held'
-      await this.#bell.wait(slowWatchIntervalMs, signal)
-    }
-    return 'closed'
   }
 
   async #attempt({ launch }: DesiredRun['work'] & { kind: 'launch' }, attempt: number): Promise<void> {
@@ -255,12 +252,12 @@ export class Run {
 
   /** Until the root has ended or somebody wants it to. */
   async #watch({ root, visible }: Live): Promise<void> {
-    const { signal } = this.#context
-    const watcher = this.#shimIsOurs ? undefined : this.#watchExitFile()
+    const { signal, log } = this.#context
+    const watcher = this.#shimIsOurs ? undefined : this.#rootEnd.watch(this.#bell, log)
     const intervalMs = watcher === undefined && !this.#shimIsOurs ? watchIntervalMs : slowWatchIntervalMs
     try {
       while (!signal.aborted && this.#ladder.kill === null && this.#ladder.step('begun') === undefined) {
-        if (root === null || this.#rootExit() !== undefined || (visible && !isRunning(root))) break
+        if (root === null || this.#rootEnd.of(root) !== undefined || (visible && !isRunning(root))) break
         await this.#bell.wait(intervalMs, signal)
       }
     } finally {
@@ -269,35 +266,12 @@ export class Run {
     await this.#live?.telemetry.readProgress()
   }
 
-  /** undefined: there is no such file to watch, or the machine has no watch left to give. */
-  #watchExitFile(): FSWatcher | undefined {
-    if (this.#desired.work.kind !== 'launch') return undefined
-    try {
-      const watcher = watch(this.#paths.exit, { persistent: false }, () => this.#bell.ring())
-      return watcher.on('error', () => watcher.close())
-    } catch (error) {
-      this.#context.log.warn({ err: error, runId: this.runId }, 'the exit file cannot be watched; it is polled')
-      return undefined
-    }
-  }
-
-  #rootExit(): RootExit | undefined {
-    const root = this.#live?.root
-    const status = readSlot(this.#paths.exit)
-    if (status !== undefined) return { status: Number(status), at: statSync(this.#paths.exit).mtime.toISOString() }
-    // A registered process has nobody who waits for it.
-    if (this.#desired.work.kind === 'launch' || root == null || !isOfThisMachine(root) || isRunning(root))
-      return undefined
-    this.#rootGoneAt ??= this.#context.clock().toISOString()
-    return { status: null, at: this.#rootGoneAt }
-  }
-
   async #end({ root, shim, cgroup, visible, tree, telemetry }: Live): Promise<void> {
     const { clock, log, signal, readTable } = this.#context
     await killTree({
       ...{ runId: this.runId, level: this.#level(), root, tree, cgroup, visible, facts: this.facts },
       ...{ ladder: this.#ladder, leftovers: this.#desired.leftovers, readTable, bell: this.#bell, clock, log, signal },
-      rootExit: () => this.#rootExit(),
+      rootExit: () => this.#rootEnd.of(root),
       exitMayCome: () => shim !== null && isRunning(shim),
       summary: () => telemetry.summary(),
     })
@@ -310,12 +284,8 @@ export class Run {
   /** Killed while it waited: there is nothing to prove but that no process was ever made. */
   async #neverLaunched(): Promise<void> {
     const at = this.#context.clock().toISOString()
-    const receipt = receiptOf({
-      ...{ runId: this.runId, proven: true, level: this.#context.cgroups === null ? 'process-scan' : 'cgroup-v2' },
-      ...{ root: null, rootExit: null, book: new ReceiptBook() },
-      checks: [{ name: 'never-launched', passed: true, detail: 'no process was ever launched, and none will be' }],
-      timings: { requestedAt: this.#ladder.kill?.requestedAt ?? at, provenAt: at },
-    })
+    const level = this.#context.cgroups === null ? 'process-scan' : 'cgroup-v2'
+    const receipt = neverLaunchedReceipt(this.runId, level, this.#ladder.kill?.requestedAt ?? at, at)
     const facts: FactBody[] = [
       { type: 'TelemetrySummarised', data: {} },
       { type: 'TreeGone', data: { receipt } },
@@ -331,9 +301,4 @@ export class Run {
     const { work } = this.#desired
     await cleanUp({ work, paths, cgroup, facts, doneSteps: facts.doneSteps, bell, log, signal, crashPoint })
   }
-}
-
-/** How long this process has run. */
-function ageMs(identity: ProcessIdentity): number {
-  return isRunning(identity) ? Math.max(0, (uptime() - Number(identity.startTime) / ticksPerSecond) * 1000) : 0
 }

@@ -1,6 +1,9 @@
 import type { RunId } from '../domain/ids.ts'
 import type { Bell } from './bell.ts'
 
+/** A turn is announced by the bell; this is for the case that it was not heard. */
+const lookAgainMs = 30_000
+
 /** The host's places for runs. Launches wait in the order in which they were requested; whatever runs already counts. */
 export class Slots {
   readonly capacity: number
@@ -17,13 +20,21 @@ export class Slots {
     this.#holders.add(runId)
   }
 
-  /** From now on the run stands in the queue; its bell rings when its turn may have come. */
-  queue(runId: RunId, order: number, bell: Bell): void {
+  /**
+   * Stands in the queue until there is a place and nobody who was earlier waits for it.
+   * @param bell of the run: rung when its turn may have come, and by whoever changes what `isOff` says
+   * @returns false: called off, or aborted
+   */
+  async wait(runId: RunId, order: number, bell: Bell, isOff: () => boolean, signal: AbortSignal): Promise<boolean> {
     if (!this.#holders.has(runId)) this.#waiting.set(runId, { order, bell })
+    while (!signal.aborted && !isOff()) {
+      if (this.#tryHold(runId)) return true
+      await bell.wait(lookAgainMs, signal)
+    }
+    return false
   }
 
-  /** Takes a place if there is one and nobody who was earlier waits for it. */
-  tryHold(runId: RunId): boolean {
+  #tryHold(runId: RunId): boolean {
     if (this.#holders.has(runId)) return true
     if (this.#next() !== runId || this.#holders.size >= this.capacity) return false
     this.hold(runId)

@@ -32,6 +32,8 @@ export class Tree {
   #seen: Set<string>
   #remembered = ''
   #serial = 0
+  /** Why members are remembered in memory only; undefined while all is well. */
+  failure: Error | undefined
 
   constructor(options: TreeOptions) {
     this.options = options
@@ -77,9 +79,16 @@ export class Tree {
     const content = JSON.stringify(memory)
     if (content === this.#remembered) return
     this.#remembered = content
-    // Not synced: after a crash of the machine there is nobody left to remember.
-    writeFileSync(`${memoryPath}.new`, content, { mode: 0o600 })
-    renameSync(`${memoryPath}.new`, memoryPath)
+    try {
+      // Not synced: after a crash of the machine there is nobody left to remember.
+      writeFileSync(`${memoryPath}.new`, content, { mode: 0o600 })
+      renameSync(`${memoryPath}.new`, memoryPath)
+      this.failure = undefined
+    } catch (error) {
+      // Nobody is forgotten while this host lives, and a kill must not stop for a full disk.
+      this.#remembered = ''
+      this.failure = error as Error
+    }
   }
 
   forget(): void {

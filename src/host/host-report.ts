@@ -1,0 +1,34 @@
+import { hostname } from 'node:os'
+import type { HostReport } from '../domain/host-link.ts'
+import type { HostId } from '../domain/ids.ts'
+import { machineIdentity } from '../os/process-identity.ts'
+import type { CgroupBase } from './cgroup.ts'
+import type { Slots } from './slots.ts'
+
+/** What this host can do and how it fares. `failures`: one line for each run whose journal cannot be written. */
+export function reportOf(hostId: HostId, cgroups: CgroupBase, slots: Slots, failures: string[]): HostReport {
+  const isRoot = process.getuid?.() === 0
+  return {
+    hostId,
+    hostname: hostname(),
+    platform: `${process.platform} ${process.arch}`,
+    bootId: machineIdentity().bootId,
+    level: cgroups.ok ? 'cgroup-v2' : 'process-scan',
+    levelDetail: cgroups.ok ? `each run has a cgroup below ${cgroups.base}` : cgroups.why,
+    checks: [
+      {
+        name: 'journals',
+        ok: failures.length === 0,
+        detail: failures.length === 0 ? 'all facts are on the disk' : failures.slice(0, 5).join('; '),
+      },
+      {
+        name: 'other-accounts',
+        ok: isRoot,
+        detail: isRoot
+          ? 'runs may have another account (runAs), and all environments can be read'
+          : 'not root: runAs is refused, and the marker of processes of other accounts cannot be read',
+      },
+    ],
+    slots: { capacity: slots.capacity, used: slots.used, waiting: slots.waiting },
+  }
+}
