@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { inject } from 'vitest'
 import type { ProcessIdentity } from '../../src/domain/process-identity.ts'
 import { exists, readIdentity } from '../../src/os/process-identity.ts'
+import type { TestDatabase } from './database.ts'
 import { makeTemporaryDirectory } from './temporary-directory.ts'
 import { waitUntil } from './wait-until.ts'
 
@@ -117,9 +117,8 @@ async function endPostmasterOf(dataDirectory: string): Promise<void> {
 }
 
 /** `DATABASE_URL` of a database in the test run's own PostgreSQL: saves an initdb where the engine is not the point. */
-export function testDatabaseUrl(database: string): string {
-  const { host, port, user } = inject('postgres')
-  return `postgres://${user}@/${database}?host=${encodeURIComponent(host)}&port=${port}`
+export function databaseUrlOf({ connection: { host, port, user, database } }: TestDatabase): string {
+  return `postgres://${user}@/${database}?host=${encodeURIComponent(String(host))}&port=${port}`
 }
 
 /** Live processes that carry the marker of a run, whoever started them. */
