@@ -4,7 +4,7 @@ do $$
 begin
   if current_setting('server_encoding') <> 'UTF8' then
     raise exception 'the database is encoded in %, Runwarden needs UTF8', current_setting('server_encoding')
-      using hint = 'Create it again: CREATE DATABASE … ENCODING ''UTF8'' TEMPLATE template0';
+      using hint = 'Create it again: CREATE DATABASE name ENCODING ''UTF8'' TEMPLATE template0';
   end if;
 end
 $$;

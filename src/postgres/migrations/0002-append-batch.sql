@@ -10,7 +10,7 @@ create function event_store.append_batch(
   append_stream integer[],  -- of each append: its stream, as an index of `streams`
   append_expected bigint[], -- of each append: a revision; -1 no stream, -2 any, -3 the stream exists
   append_count integer[],   -- of each append: its number of events
-  event_append integer[],   -- of each event: its append, as an index of `append_…`
+  event_append integer[],   -- of each event: its append, as an index of `append_stream` and so on
   event_offset integer[],   -- of each event: its place within its append, from 0
   event_id uuid[],
   event_body json           -- of each event: {type, v, data, metadata}
