@@ -27,9 +27,10 @@ const defaultPort = '4680'
 export function locateServer(options: ServerOptions, env: Environment): Located {
   const dataDirectory = dataDirectoryOf(env)
   const ownersUrl = readOwnersUrl(dataDirectory)
-  const named = options.url ?? env.RUNWARDEN_URL
-  const local = env.RUNWARDEN_PORT ? `http://127.0.0.1:${env.RUNWARDEN_PORT}` : ownersUrl
-  const url = checkedUrl(named ?? local ?? `http://127.0.0.1:${defaultPort}`)
+  const named = options.url ?? (env.RUNWARDEN_URL || undefined)
+  // Port 0 means any free one: only the server knows which.
+  const port = env.RUNWARDEN_PORT && env.RUNWARDEN_PORT !== '0' ? env.RUNWARDEN_PORT : defaultPort
+  const url = checkedUrl(named ?? ownersUrl ?? `http://127.0.0.1:${port}`)
   return { url, ...findToken(options, env, { url, ownersUrl, dataDirectory }) }
 }
 

@@ -1,9 +1,12 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { OutputChunk } from './answers.ts'
 import type { Connection } from './connection.ts'
 import type { CliContext } from './context.ts'
 import { documents } from './documents.ts'
+import { fetchRun } from './fetch-run.ts'
 import { followAcrossRestarts } from './follow.ts'
 import { terminalFilter } from './printable.ts'
+import { isEnded } from './run-text.ts'
 
 /** The most that one answer carries. */
 const chunkBytesMax = 2 ** 20
@@ -34,6 +37,9 @@ export async function printOutput(
   }
 }
 
+/** A run that waits for a slot may wait for hours: its launch is looked for at this pace. */
+const launchPollMs = 250
+
 /** Writes the output from `options.from` on and goes on until it ends, or until abort. */
 export async function followOutput(
   context: CliContext,
@@ -47,10 +53,17 @@ export async function followOutput(
   const subscribe = () =>
     server.subscribe<{ runOutput: OutputChunk }>(documents.followRunOutput, { id, offset }, signal)
   const onLost = () => context.screen.say('(the connection to the server is lost; the run goes on; trying again …)')
-  for await (const { runOutput } of followAcrossRestarts(subscribe, signal, onLost)) {
-    await print(runOutput)
-    offset = runOutput.next
-    if (runOutput.ended) return
+  // Before its launch a run has no output to follow, and the subscription ends at once. After the run's end one more
+  // look shows what was written meanwhile.
+  for (let runHasEnded = false; ; ) {
+    for await (const { runOutput } of followAcrossRestarts(subscribe, signal, onLost)) {
+      await print(runOutput)
+      offset = runOutput.next
+      if (runOutput.ended) return
+    }
+    if (signal.aborted || runHasEnded) return
+    runHasEnded = isEnded(await fetchRun(server, id))
+    if (!runHasEnded) await delay(launchPollMs, undefined, { signal }).catch(() => {})
   }
 }
 

@@ -4,6 +4,7 @@ import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { fetchRun } from '../fetch-run.ts'
 import { followAcrossRestarts } from '../follow.ts'
 import { interruptible } from '../interrupt.ts'
 import type { ServerOptions } from '../locate.ts'
@@ -13,7 +14,6 @@ import { printable } from '../printable.ts'
 import { runNotFound } from '../problems.ts'
 import { actorText } from '../run-text.ts'
 import type { Screen } from '../screen.ts'
-import { fetchRun } from './show.ts'
 
 type Options = ServerOptions & { follow?: true; after?: string; limit: number; json?: true }
 

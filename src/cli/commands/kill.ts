@@ -5,12 +5,11 @@ import { type CliContext, withExamples, withJson, withServer } from '../context.
 import { documents } from '../documents.ts'
 import { formatDuration, parseDuration } from '../durations.ts'
 import { CliError, type ExitCode, exitCodes } from '../exit-codes.ts'
+import { fetchRun } from '../fetch-run.ts'
 import { interruptible } from '../interrupt.ts'
 import type { ServerOptions } from '../locate.ts'
 import { failureOf, isAnswer } from '../problems.ts'
 import { proofLine } from '../receipt-text.ts'
-import { outcomeOf } from '../run-text.ts'
-import { fetchRun } from './show.ts'
 
 type Options = ServerOptions & {
   force?: true
@@ -42,7 +41,7 @@ export function addKill(program: Command, context: CliContext): void {
     .description('Kill a run with all its processes, and show the proof. Exit 0 means: proven dead.')
     .argument('<run>', 'id of the run')
     .option('--force', 'SIGKILL at once: no SIGTERM, no grace')
-    .option('--emergency', 'like --force, and works while the event store is away')
+    .option('--emergency', 'like --force, recorded as an emergency')
     .option('--reason <text>', 'why; it is kept in the audit trail')
     .addOption(
       new Option('--wait <until>', 'come back when it is accepted, killed or cleaned up')
@@ -102,12 +101,9 @@ function requestKill(
   return server.request(documents.killRun, { input }, { signal, limitMs: timeout + 15_000 })
 }
 
+/** The message says as what it ended. */
 const alreadyEnded = ({ message, run }: AlreadyEnded) =>
-  new CliError(
-    exitCodes.conflict,
-    `${message} It ended as ${outcomeOf(run)}, ${run.endedAt ?? 'just now'}.`,
-    `See: runwarden show ${run.id}`,
-  )
+  new CliError(exitCodes.conflict, message, `See: runwarden show ${run.id}`)
 
 /** Events that say how far a kill is. The others of a run may go on arriving meanwhile. */
 const killEvents = new Set([
@@ -121,7 +117,6 @@ const killEvents = new Set([
   'RunCompleted',
   'RunFailed',
   'RunLost',
-  'CleanupStepCompleted',
   'CleanupStepFailed',
   'RunCleaned',
 ])

@@ -1,11 +1,11 @@
 import type { Command } from 'commander'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { exitCodes } from '../exit-codes.ts'
+import { fetchRun } from '../fetch-run.ts'
 import { interruptible } from '../interrupt.ts'
 import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
 import { followOutput, printOutput } from '../output.ts'
-import { fetchRun } from './show.ts'
 
 type Options = ServerOptions & { follow?: true; after: number; raw?: true; json?: true }
 

@@ -7,13 +7,13 @@ import { type CliContext, withExamples, withJson, withServer } from '../context.
 import { documents } from '../documents.ts'
 import { parseDuration } from '../durations.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
+import { fetchRun } from '../fetch-run.ts'
 import { interruptible } from '../interrupt.ts'
 import type { ServerOptions } from '../locate.ts'
 import { collect, parsePair } from '../option-values.ts'
 import { followOutput } from '../output.ts'
 import { failureOf, isAnswer } from '../problems.ts'
 import { isEnded, outcomeOf } from '../run-text.ts'
-import { fetchRun } from './show.ts'
 
 type Pair = { name: string; value: string }
 type Options = ServerOptions & {

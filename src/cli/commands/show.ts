@@ -1,12 +1,10 @@
 import type { Command } from 'commander'
 import type { RunDetails } from '../answers.ts'
-import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
-import { documents } from '../documents.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
+import { fetchRun } from '../fetch-run.ts'
 import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
-import { runNotFound } from '../problems.ts'
 import { receiptLines } from '../receipt-text.ts'
 import { runLines } from '../run-text.ts'
 
@@ -32,19 +30,6 @@ async function show(context: CliContext, id: string, options: Options): Promise<
   if (options.receipt) return showReceipt(context, run, options.json === true)
   if (options.json) return context.screen.json(run)
   for (const line of runLines(run, Date.now(), context.screen, { receipt: true })) await context.screen.line(line)
-}
-
-/** @throws CliError not found */
-export async function fetchRun(server: Connection, id: string, revision?: number): Promise<RunDetails> {
-  if (revision === undefined) {
-    const { run } = await server.request<{ run: RunDetails | null }>(documents.run, { id })
-    if (run === null) throw runNotFound(id)
-    return run
-  }
-  const { runAt } = await server.request<{ runAt: RunDetails | null }>(documents.runAt, { id, revision })
-  if (runAt !== null) return runAt
-  const { revision: newest } = await fetchRun(server, id)
-  throw new CliError(exitCodes.notFound, `${id} has no revision ${revision}; its newest is ${newest}.`)
 }
 
 async function showReceipt({ screen, end }: CliContext, run: RunDetails, json: boolean): Promise<void> {

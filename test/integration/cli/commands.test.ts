@@ -12,6 +12,8 @@ let server: FakeGraphQLServer
 let runs: RunDetails[]
 let events: RunEvent[]
 let output: string[]
+/** So many subscriptions to the output come before the launch of the run, and end at once. */
+let launchesToWaitFor = 0
 /** What the server was asked, and what it answers a mutation with. */
 let asked: Record<string, unknown>[]
 let answer: unknown
@@ -81,6 +83,7 @@ beforeAll(async () => {
         for (const [index, node] of events.entries()) yield { cursor: `c${index}`, node }
       },
       runOutput: async function* (args: { offset: number }) {
+        if (launchesToWaitFor-- > 0) return
         for (const chunk of chunks()) if (chunk.offset >= args.offset) yield chunk
       },
     },
@@ -209,6 +212,16 @@ describe('run', () => {
     expect(failed.stderr).toContain('It exited with 3.')
   })
 
+  it('[R40] --follow waits for a run that waits for its slot', async () => {
+    launchesToWaitFor = 2
+    output = ['one\n']
+    const logs = await cli(['logs', id, '--follow'])
+    expect(logs).toMatchObject({ code: 0, stdout: 'one\n' })
+    launchesToWaitFor = 1
+    runs = [fakeRun({ status: 'COMPLETED', endedAt: '2026-11-21T03:41:07.000Z' })]
+    expect(await cli(['run', '--follow', '--', 'true'])).toMatchObject({ code: 0, stdout: 'one\n' })
+  })
+
   it.each([
     [
       { __typename: 'InvalidInput', message: 'Bad.', issues: [{ path: 'command.0', message: 'is empty' }] },
@@ -312,10 +325,10 @@ describe('kill', () => {
 
   it('[R40] no such run: 3; already ended: 5, with what it ended as', async () => {
     expect((await cli(['kill', 'run_ffffffffffff'])).code).toBe(3)
-    answer = { __typename: 'AlreadyEnded', message: 'It has ended.', run: killedRun }
+    answer = { __typename: 'AlreadyEnded', message: 'It ended as KILLED.', run: killedRun }
     const ended = await cli(['kill', id])
     expect(ended).toMatchObject({ code: 5, stdout: '' })
-    expect(ended.stderr).toContain('It ended as KILLED (exit status 143), 2026-11-21T03:41:10.020Z')
+    expect(ended.stderr).toBe(`runwarden: It ended as KILLED.\nSee: runwarden show ${id}\n`)
   })
 
   it('[R40] --json prints the answer, and nothing else on stdout', async () => {
