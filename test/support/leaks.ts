@@ -71,20 +71,34 @@ function leftProcesses({ scratch }: Place): string[] {
   return leaks
 }
 
-/** Cgroups and directories outside of ours do not say whose they are: they are judged when no other test run goes on. */
-function leftBesideOthers({ before, outside }: Place): string[] {
+/**
+ * Cgroups, and directories outside of ours, do not say whose they are: they are judged only when no other test run goes
+ * on, and no server that somebody started by hand.
+ */
+function leftBesideOthers({ before, outside, scratch }: Place): string[] {
   const temporary = ourTemporary(outside)
   const othersRun = temporary.some((name) => {
     const owner = runOwner(name)
     return owner !== undefined && owner !== process.pid && existsSync(`/proc/${owner}`)
   })
-  if (othersRun) return []
+  if (othersRun || othersServe(scratch)) return []
   return [
     ...ourCgroups()
       .filter((path) => !before.cgroups.has(path))
       .map((path) => `cgroup: ${path}`),
     ...temporary.filter((name) => !before.temporary.has(name)).map((name) => `temporary: ${join(outside, name)}`),
   ]
+}
+
+function othersServe(scratch: string): boolean {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .some((pid) => {
+      const isServer = readOrEmpty(`/proc/${pid}/cmdline`)
+        .split('\0')
+        .some((part) => part.endsWith('src/main.ts'))
+      return isServer && !readOrEmpty(`/proc/${pid}/environ`).includes(scratch)
+    })
 }
 
 const ourTemporary = (outside: string) => readdirSync(outside).filter((name) => name.startsWith(temporaryPrefix))
