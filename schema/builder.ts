@@ -49,11 +49,22 @@ export const builder = new SchemaBuilder<{
     decodeGlobalID: (id) => ({ typename: 'Run', id }),
     nodeQueryOptions: {
       nullable: true,
+      args: { id: { description: 'Its id.' } },
       description: 'Any object by its id; today these are runs. null: there is none of that id.',
     },
     nodesQueryOptions: false,
     nodeTypeOptions: { description: 'Something with an id of its own.' },
+    idFieldOptions: { description: 'Its id.' },
     pageInfoTypeOptions: { description: 'Where a page of a list stands in it.' },
+    pageInfoFieldOptions: { description: 'Where this page stands in the list.' },
+    hasNextPageFieldOptions: { description: 'More comes after this page.' },
+    hasPreviousPageFieldOptions: { description: 'Something came before this page.' },
+    startCursorFieldOptions: { description: 'Cursor of the first of this page; null: the page is empty.' },
+    endCursorFieldOptions: {
+      description: 'Cursor of the last of this page, to be passed as `after`; null: the page is empty.',
+    },
+    nodeFieldOptions: { description: 'What stands here in the list.' },
+    cursorFieldOptions: { description: 'Its place in the list, to be passed as `after`.' },
   },
 })
 

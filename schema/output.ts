@@ -2,7 +2,7 @@ import type { OutputText } from '../src/control/control.ts'
 import { builder } from './builder.ts'
 import { follow } from './follow.ts'
 import { wholeNumber } from './page.ts'
-import { existingRun } from './run-queries.ts'
+import { mustExist } from './run-queries.ts'
 
 const OutputChunk = builder.objectRef<OutputText>('OutputChunk').implement({
   description: 'A part of what a run wrote to its standard output and standard error.',
@@ -49,8 +49,8 @@ builder.subscriptionField('runOutput', (t) =>
     },
     subscribe: async (_root, { id, offset }, context) => {
       const from = wholeNumber('offset', offset ?? 0, 0)
-      const { runId } = await existingRun(id, context)
-      return follow(context.signal, (signal) => context.control.followRunOutput(runId, from, signal))
+      await mustExist(id, context)
+      return follow(context.signal, (signal) => context.control.followRunOutput(id, from, signal))
     },
     resolve: (chunk) => chunk,
   }),

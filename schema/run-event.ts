@@ -8,7 +8,7 @@ import { builder, type Context } from './builder.ts'
 import { follow } from './follow.ts'
 import { connection, pageRequest } from './page.ts'
 import { RunType } from './run.ts'
-import { existingRun } from './run-queries.ts'
+import { mustExist } from './run-queries.ts'
 
 const RunEvent = builder.objectRef<RecordedEvent>('RunEvent').implement({
   description: 'Something that happened to a run, as it is kept for ever.',
@@ -112,8 +112,8 @@ builder.subscriptionField('runEvents', (t) =>
       after: t.arg.string({ description: afterDescription }),
     },
     subscribe: async (_root, { id, after }, context) => {
-      const { runId } = await existingRun(id, context)
-      return follow(context.signal, (signal) => context.control.followRunEvents(runId, after ?? null, signal))
+      await mustExist(id, context)
+      return follow(context.signal, (signal) => context.control.followRunEvents(id, after ?? null, signal))
     },
     resolve: ({ event, cursor }) => ({ node: event, cursor }),
   }),

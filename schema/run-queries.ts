@@ -1,14 +1,15 @@
 import { GraphQLError } from 'graphql'
-import type { RunState } from '../src/domain/run-state.ts'
 import { builder, type Context } from './builder.ts'
 import { follow } from './follow.ts'
 import { connection, pageRequest, wholeNumber } from './page.ts'
 import { RunFilterInput, RunType, runFilter } from './run.ts'
 
-/** For subscriptions, which have no null to answer with. @throws GraphQLError RUN_NOT_FOUND */
-export async function existingRun(id: string, { control }: Context): Promise<RunState> {
-  const run = await control.run(id)
-  if (run !== undefined) return run
+/**
+ * For subscriptions, which have no null to answer with. The events are asked, not the read model: that may lag behind.
+ * @throws GraphQLError RUN_NOT_FOUND
+ */
+export async function mustExist(id: string, { control }: Context): Promise<void> {
+  if ((await control.runEvents(id, { first: 1 })) !== undefined) return
   throw new GraphQLError(`There is no run "${id.slice(0, 100)}".`, { extensions: { code: 'RUN_NOT_FOUND' } })
 }
 
@@ -64,7 +65,7 @@ builder.subscriptionField('runChanged', (t) =>
       runId: t.arg.id({ description: 'Only this run.' }),
     },
     subscribe: async (_root, { filter, runId }, context) => {
-      if (runId != null) await existingRun(runId, context)
+      if (runId != null) await mustExist(runId, context)
       const wanted = { ...runFilter(filter), ...(runId != null && { runId }) }
       return follow(context.signal, (signal) => context.control.followRuns(wanted, signal))
     },

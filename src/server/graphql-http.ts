@@ -24,6 +24,8 @@ export async function handleGraphql(
   response.setHeader('X-Correlation-Id', context.correlationId)
   response.setHeader('X-Content-Type-Options', 'nosniff')
   response.setHeader('X-Frame-Options', 'DENY')
+  // A body of unknown size may turn out too large while it comes in; what is left of it then must not be taken for a request.
+  if (request.headers['transfer-encoding'] !== undefined) response.setHeader('Connection', 'close')
   await graphql(request, response, context)
 }
 

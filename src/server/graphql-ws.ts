@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { type ExecutionArgs, GraphQLError } from 'graphql'
@@ -98,9 +97,7 @@ export function createGraphqlWs({ graphql, operations, authenticate, control, lo
     upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
       sockets.handleUpgrade(request, socket, head, (client) => {
         // graphql-ws listens for the first error only; a later one must not end the process.
-        client.on('error', (error) =>
-          log.info({ err: error, connection: randomUUID() }, 'a WebSocket client broke off'),
-        )
+        client.on('error', (error) => log.info({ err: error }, 'a WebSocket client broke off'))
         sockets.emit('connection', client, request)
       })
     },

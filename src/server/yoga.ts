@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { ExecutionResult } from 'graphql'
+import { type ExecutionResult, GraphQLError, type ParseOptions, parse } from 'graphql'
 import { createYoga, type GraphiQLOptions, handleStreamOrSingleExecutionResult, type Plugin } from 'graphql-yoga'
 import type { Context } from '../../schema/builder.ts'
 import { presentError } from '../../schema/present-error.ts'
@@ -30,7 +30,7 @@ export function createGraphql(log: Log) {
     multipart: false,
     maxRequestBodySize: requestBytesMax,
     logging: { debug: () => {}, info: () => {}, warn: warnOf(log), error: () => {} },
-    plugins: [presentedErrors(log), boundedDocuments],
+    plugins: [presentedErrors(log), boundedDocuments, explainedRefusals],
     // What goes wrong outside of an operation's execution. The log gets it here, once.
     maskedErrors: { maskError: (error) => presentError(error, randomUUID(), log) },
   })
@@ -62,29 +62,60 @@ const warnOf =
 
 /** Errors as clients may see them, under the correlation id of the operation. */
 function presentedErrors(log: Log): Plugin<Context> {
-  const present = (result: ExecutionResult, { correlationId }: Context): ExecutionResult =>
-    result.errors === undefined
-      ? result
-      : { ...result, errors: result.errors.map((error) => presentError(error, correlationId, log)) }
+  const present =
+    ({ correlationId }: Context) =>
+    (payload: ResultPayload) => {
+      const { result, setResult } = payload
+      if (result.errors === undefined) return
+      const errors = result.errors.map((error) => presentError(error, correlationId, log))
+      // No data at all, not even null: the operation was not begun, because its variables do not fit.
+      setResult({ ...result, errors: 'data' in result ? errors : errors.map(asBadRequest) })
+    }
   return {
     onExecute: ({ args }) => ({
-      onExecuteDone: (payload) =>
-        handleStreamOrSingleExecutionResult(payload, ({ result, setResult }) =>
-          setResult(present(result, args.contextValue)),
-        ),
+      onExecuteDone: (payload) => handleStreamOrSingleExecutionResult(payload, present(args.contextValue)),
     }),
     onSubscribe: ({ args }) => ({
-      onSubscribeResult: (payload) =>
-        handleStreamOrSingleExecutionResult(payload, ({ result, setResult }) =>
-          setResult(present(result, args.contextValue)),
-        ),
+      onSubscribeResult: (payload) => handleStreamOrSingleExecutionResult(payload, present(args.contextValue)),
       onSubscribeError: ({ error, setError }) => setError(presentError(error, args.contextValue.correlationId, log)),
     }),
   }
 }
 
+type ResultPayload = { result: ExecutionResult; setResult(result: ExecutionResult): void }
+
+const asBadRequest = ({ message, nodes, source, positions, path, extensions }: GraphQLError) =>
+  new GraphQLError(message, {
+    nodes,
+    source,
+    positions,
+    path,
+    extensions: { ...badRequest('BAD_USER_INPUT'), ...extensions },
+  })
+
+/** Parses as graphql-js does, within bounds; what lies beyond them is an error of the document. */
 const boundedDocuments: Plugin = {
-  onParse: ({ params }) => {
-    params.options = { ...params.options, maxTokens: tokensMax }
+  onParse: ({ setParseFn }) =>
+    setParseFn((source: string, options: ParseOptions) => {
+      try {
+        return parse(source, { ...options, maxTokens: tokensMax })
+      } catch (error) {
+        if (!(error instanceof RangeError)) throw error
+        throw new GraphQLError('The document is nested too deeply.', { extensions: badRequest('GRAPHQL_PARSE_FAILED') })
+      }
+    }),
+}
+
+/** `http` is for yoga, which takes it out of the answer. */
+const badRequest = (code: string) => ({ code, http: { status: 400, spec: true } })
+
+/** yoga's own answer has no word of why. */
+const explainedRefusals: Plugin = {
+  onResponse: ({ response, setResponse, fetchAPI }) => {
+    if (response.status !== 406) return
+    const message =
+      'Nothing that the client accepts can be sent. Accept "application/json"; for a subscription "text/event-stream".'
+    const body = JSON.stringify({ errors: [{ message, extensions: { code: 'NOT_ACCEPTABLE' } }] })
+    setResponse(new fetchAPI.Response(body, { status: 406, headers: { 'Content-Type': 'application/json' } }))
   },
 }

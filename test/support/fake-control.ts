@@ -1,0 +1,206 @@
+import type { Control, RequestContext, RunEventEntry } from '../../src/control/control.ts'
+import type { RecordedRunEvent } from '../../src/domain/run-events.ts'
+import type { RunState } from '../../src/domain/run-state.ts'
+import { stateAfter } from './decider-spec.ts'
+import { hostId, killRequested, receipt, record, requested, runId, started, user } from './run-events.ts'
+
+const history = [
+  requested({
+    launch: {
+      driver: 'command',
+      command: ['agent', '--api-key', 'hush', 'go'],
+      workspace: { kind: 'TEMPORARY' },
+      env: {},
+      secretEnv: [],
+    },
+  }),
+  started(),
+]
+
+export const liveRun: RunState = stateAfter(history)
+export const liveRunEvents: RecordedRunEvent[] = record(history)
+export const killedRun: RunState = stateAfter([
+  ...history,
+  killRequested(),
+  { type: 'RunKilled', data: { rootExit: null, receipt: receipt() } },
+])
+
+/** A live source that a test drives, and that shows what became of its reader. */
+export type FakeSource<Item> = {
+  push(item: Item): void
+  /** Completes it, as when a run has ended. */
+  end(): void
+  fail(error: Error): void
+  open(signal: AbortSignal): AsyncIterable<Item>
+  /** Readers that have been let go: their signal has aborted, and their generator has returned. */
+  readonly aborted: number
+  readonly returned: number
+  readonly opened: number
+}
+
+export function fakeSource<Item>(): FakeSource<Item> {
+  const items: Item[] = []
+  let over: { error?: Error } | undefined
+  let wake = Promise.withResolvers<void>()
+  const counts = { opened: 0, aborted: 0, returned: 0 }
+  const changed = () => {
+    wake.resolve()
+    wake = Promise.withResolvers()
+  }
+
+  async function* open(signal: AbortSignal): AsyncGenerator<Item> {
+    counts.opened += 1
+    signal.addEventListener('abort', () => {
+      counts.aborted += 1
+      changed()
+    })
+    try {
+      for (let index = 0; !signal.aborted; ) {
+        if (index < items.length) yield items[index++] as Item
+        else if (over?.error) throw over.error
+        else if (over) return
+        else await wake.promise
+      }
+    } finally {
+      counts.returned += 1
+    }
+  }
+
+  return {
+    push: (item) => {
+      items.push(item)
+      changed()
+    },
+    end: () => {
+      over = {}
+      changed()
+    },
+    fail: (error) => {
+      over = { error }
+      changed()
+    },
+    open,
+    get opened() {
+      return counts.opened
+    },
+    get aborted() {
+      return counts.aborted
+    },
+    get returned() {
+      return counts.returned
+    },
+  }
+}
+
+export type FakeControl = Control & {
+  /** Every mutation that came through, with who asked. */
+  calls: { method: string; context: RequestContext; input: unknown }[]
+  refused: string[]
+  /** What `killRun` got to know that its client has gone. */
+  killSignal: AbortSignal | undefined
+  sources: {
+    runs: FakeSource<RunState>
+    events: FakeSource<RunEventEntry>
+    output: FakeSource<{ offset: number; next: number; text: string; ended: boolean }>
+  }
+}
+
+export const entryOf = (event: RecordedRunEvent): RunEventEntry => ({ event, cursor: `cursor-${event.revision}` })
+
+/** Not the real control: it knows one run and answers at once, so that what stands before it can be tested by itself. */
+export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
+  const calls: FakeControl['calls'] = []
+  const refused: string[] = []
+  const sources: FakeControl['sources'] = { runs: fakeSource(), events: fakeSource(), output: fakeSource() }
+  const called = (method: string, context: RequestContext, input: unknown) =>
+    void calls.push({ method, context, input })
+  const known = (id: string) => (id === runId ? liveRun : undefined)
+  const fake: FakeControl = {
+    calls,
+    refused,
+    sources,
+    killSignal: undefined,
+    async startRun(context, input) {
+      called('startRun', context, input)
+      return { type: 'StartRunAnswer', run: liveRun }
+    },
+    async killRun(context, input, signal) {
+      called('killRun', context, input)
+      fake.killSignal = signal
+      return {
+        type: 'KillRunAnswer',
+        success: true,
+        runId,
+        killedAt: killedRun.endedAt,
+        cleanupStatus: 'RUNNING',
+        message: 'Killed.',
+        joined: false,
+        waitExpired: false,
+        run: killedRun,
+      }
+    },
+    async registerProcess(context, input) {
+      called('registerProcess', context, input)
+      return { type: 'RegisterProcessAnswer', run: liveRun }
+    },
+    async rebuildProjections(context, names) {
+      called('rebuildProjections', context, names)
+      return { type: 'RebuildProjectionsAnswer', projections: [{ name: 'runs', events: 3, durationMs: 1.5 }] }
+    },
+    recordRefusedAccess: (detail) => void refused.push(detail),
+    run: async (id) => known(id),
+    runs: async () => ({ items: [{ item: liveRun, cursor: 'c1' }], hasNextPage: true }),
+    runAt: async (id) => known(id),
+    runEvents: async (id, { first }) => {
+      if (known(id) === undefined) return undefined
+      const items = liveRunEvents
+        .slice(0, first)
+        .map((event) => ({ item: entryOf(event), cursor: `cursor-${event.revision}` }))
+      return { items, hasNextPage: items.length < liveRunEvents.length }
+    },
+    runOutput: async (id, offset) => known(id) && { offset, next: offset + 5, text: 'hello', ended: false },
+    audit: async () => ({
+      items: [
+        {
+          cursor: 'a1',
+          item: {
+            attemptId: '00000000-0000-4000-8000-000000000001',
+            runId,
+            target: runId,
+            action: 'killRun',
+            actor: user,
+            correlationId: 'test',
+            at: '2026-01-01T00:00:00.000Z',
+            reason: null,
+            details: { force: true },
+            decision: 'allowed' as const,
+            why: 'holds the admin token',
+            outcome: null,
+            completedAt: null,
+            detail: null,
+          },
+        },
+      ],
+      hasNextPage: false,
+    }),
+    hosts: async () => [
+      {
+        hostId,
+        hostname: 'box',
+        platform: 'linux-x64',
+        bootId: 'b',
+        level: 'cgroup-v2',
+        levelDetail: 'cgroup.kill is there',
+        checks: [{ name: 'cgroup', ok: true, detail: 'found' }],
+        slots: { capacity: 4, used: 1, waiting: 0 },
+      },
+    ],
+    projections: async () => [{ name: 'runs', version: 1, position: 9, lag: 0, state: 'running' }],
+    followRuns: (_filter, signal) => sources.runs.open(signal),
+    followRunEvents: (_id, _after, signal) => sources.events.open(signal),
+    followRunOutput: (_id, _offset, signal) => sources.output.open(signal),
+    readiness: async () => ({ ready: true, checks: [{ name: 'store', ok: true, detail: 'answers' }] }),
+    ...changes,
+  }
+  return fake
+}
