@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { type ExecutionArgs, GraphQLError } from 'graphql'
+import { type ExecutionArgs, GraphQLError, type GraphQLFormattedError } from 'graphql'
 import { CloseCode, type Context as Connection } from 'graphql-ws'
 import { useServer } from 'graphql-ws/use/ws'
 import { type WebSocket, WebSocketServer } from 'ws'
@@ -45,7 +45,9 @@ export function createGraphqlWs({ graphql, operations, authenticate, control, lo
       onSubscribe: (connection, _id, payload) => executionOf(connection, payload),
       execute: (args) => rootOf(args).execute(args),
       subscribe: (args) => rootOf(args).subscribe(args),
-      onError: (_connection, _id, _payload, errors) => errors.map(unwrapped),
+      onNext: (_connection, _id, _payload, _args, result) =>
+        result.errors && { ...result, errors: result.errors.map(shown) },
+      onError: (_connection, _id, _payload, errors) => errors.map(shown),
       onClose: ({ extra }) => extra.end?.leave(),
     },
     sockets,
@@ -96,9 +98,11 @@ export function createGraphqlWs({ graphql, operations, authenticate, control, lo
   return {
     upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
       sockets.handleUpgrade(request, socket, head, (client) => {
-        // graphql-ws listens for the first error only; a later one must not end the process.
-        client.on('error', (error) => log.info({ err: error }, 'a WebSocket client broke off'))
         sockets.emit('connection', client, request)
+        // In place of graphql-ws's listener: that one prints a stack for whatever a client breaks, and a second error
+        // would find no listener and end the process. ws itself closes the socket, with the right code.
+        client.removeAllListeners('error')
+        client.on('error', (error) => log.info({ err: error }, 'a WebSocket client broke the protocol'))
       })
     },
     /** Asks every client to go (1001) and waits until they have. */
@@ -112,5 +116,9 @@ export function createGraphqlWs({ graphql, operations, authenticate, control, lo
 type Enveloped = ReturnType<Graphql['getEnveloped']>
 const rootOf = ({ rootValue }: ExecutionArgs) => rootValue as Pick<Enveloped, 'execute' | 'subscribe'>
 
-/** graphql-ws wraps what a subscription threw; inside is the error as clients may see it. */
-const unwrapped = (error: GraphQLError) => (error.cause instanceof GraphQLError ? error.cause : error).toJSON()
+/** graphql-ws wraps what a subscription threw; inside is the error as clients may see it. `http` is for yoga alone. */
+function shown(error: GraphQLError): GraphQLFormattedError {
+  const { extensions, ...rest } = (error.cause instanceof GraphQLError ? error.cause : error).toJSON()
+  const { http: _http, ...own } = extensions ?? {}
+  return { ...rest, extensions: own }
+}
