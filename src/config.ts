@@ -12,9 +12,15 @@ const postgresUrl = z
 
 const eventStoreUrl = z.string().superRefine((url, context) => {
   if (/^(kurrentdb|esdb)(\+discover)?:\/\//.test(url)) {
-    context.addIssue({ code: 'custom', message: 'names KurrentDB, which this version cannot use yet: give a postgres:// URL, or leave it out' })
+    context.addIssue({
+      code: 'custom',
+      message: 'names KurrentDB, which this version cannot use yet: give a postgres:// URL, or leave it out',
+    })
   } else if (!postgresUrl.safeParse(url).success) {
-    context.addIssue({ code: 'custom', message: 'is no URL of an event store: write postgres://user:password@host:5432/database' })
+    context.addIssue({
+      code: 'custom',
+      message: 'is no URL of an event store: write postgres://user:password@host:5432/database',
+    })
   }
 })
 

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { DownOptions, DownResult } from './cli/composed.ts'
 import { resolveDataDirectory } from './os/data-directory.ts'
 import { readOwner } from './os/ownership.ts'
-import { exists, machineIdentity } from './os/process-identity.ts'
+import { isAlive, machineIdentity } from './os/process-identity.ts'
 
 /** Stops the server that owns the data directory, found by its identity and signalled only after that was checked. */
 export async function down(options: DownOptions, env: NodeJS.ProcessEnv): Promise<DownResult> {
@@ -20,7 +20,7 @@ export async function down(options: DownOptions, env: NodeJS.ProcessEnv): Promis
     }
   }
   try {
-    if (exists(identity)) process.kill(identity.pid, 'SIGTERM')
+    if (isAlive(identity)) process.kill(identity.pid, 'SIGTERM')
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EPERM') throw error
     return {
@@ -30,7 +30,7 @@ export async function down(options: DownOptions, env: NodeJS.ProcessEnv): Promis
     }
   }
   const deadline = Date.now() + options.timeoutMs
-  while (exists(identity)) {
+  while (isAlive(identity)) {
     if (Date.now() > deadline) {
       return { type: 'timeout', pid: identity.pid, message: `It has not stopped within ${options.timeoutMs} ms.` }
     }

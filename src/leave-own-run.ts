@@ -14,5 +14,9 @@ export function leaveOwnRun(env: NodeJS.ProcessEnv): void {
         `Start it with that variable unset (this Node.js, ${process.version}, cannot leave the run by itself).`,
     )
   }
-  process.execve(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], clean as NodeJS.Dict<string>)
+  process.execve(
+    process.execPath,
+    [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+    clean as NodeJS.Dict<string>,
+  )
 }

@@ -34,9 +34,12 @@ export function openStore(
 ): StoreConnection {
   const at = (url: string | undefined): DatabaseConnection =>
     url === undefined ? { ...embeddedConnection(embedded) } : databaseAt(url)
+  let closing = false
   const pool = openPool(at(config.databaseUrl), {
     purpose: 'projections',
-    onConnectionLost: (error) => log.warn({ err: error }, 'a database connection was lost'),
+    onConnectionLost: (error) => {
+      if (!closing) log.warn({ err: error }, 'a database connection was lost')
+    },
   })
   const store = createPostgresEventStore({ connection: at(config.eventStoreUrl) })
   const projector = createProjector({ store, pool, projections: allProjections, log })
@@ -67,6 +70,7 @@ export function openStore(
   }
 
   async function close(): Promise<void> {
+    closing = true
     await projector.close()
     await store.close()
     await pool.end()

@@ -17,7 +17,7 @@ import { type EmbeddedPostgres, startEmbeddedPostgres } from './postgres/embedde
 import { EmbeddedPostgresError } from './postgres/embedded-error.ts'
 import { DatabaseTooNew } from './postgres/migrate.ts'
 import { createAuthenticator, loadAdminToken, UnsafeTokenFile } from './server/auth.ts'
-import { createHttpServer, PortInUse } from './server/http-server.ts'
+import { CannotListen, createHttpServer, PortInUse } from './server/http-server.ts'
 import { createShutdown, type Shutdown } from './shutdown.ts'
 import { openStore, type StoreConnection } from './store-connection.ts'
 
@@ -74,8 +74,7 @@ async function serve(serving: Serving): Promise<void> {
     storeAway: connection.away,
   })
   shutdown.add('control', () => control.close())
-  const connected = connectStore(connection, control, log, stopping)
-  await Promise.race([connected, delayOrAbort(storeWaitMs, stopping)])
+  await connectStore(connection, control, log, stopping)
   const server = await createHttpServer({
     control,
     authenticate: createAuthenticator(token.token),
@@ -91,16 +90,27 @@ async function serve(serving: Serving): Promise<void> {
   deps.say('Stopping. Runs that live go on; the next "runwarden up" adopts them.')
 }
 
-/** Rejects only where no retry helps, and only while somebody still waits for the start. */
+/**
+ * Waits for the store, for a while; where it stays away, the server serves without it and goes on trying.
+ * @throws where no retry helps, as long as the start waits
+ */
 async function connectStore(
   connection: StoreConnection,
   control: RunningControl,
   log: Log,
   stopping: AbortSignal,
 ): Promise<void> {
-  const attempt = connection.connect(() => control.start(), stopping)
-  attempt.catch((error: unknown) => log.error({ err: error }, 'the event store cannot be used; /readyz says why'))
-  await attempt
+  const waited = new AbortController()
+  const connected = connection
+    .connect(() => control.start(), stopping)
+    .catch((error: unknown) => {
+      log.error({ err: error }, 'the event store cannot be used; /readyz says why')
+      throw error
+    })
+    .finally(() => waited.abort())
+  await Promise.race([connected, delayOrAbort(storeWaitMs, AbortSignal.any([waited.signal, stopping]))])
+  // A failure that comes while we serve is told by /readyz.
+  connected.catch(() => {})
 }
 
 type KeptPostgres = { current(): EmbeddedPostgres }
@@ -122,11 +132,15 @@ async function startPostgres({
       signal: stopping,
     })
   let current = await start()
-  shutdown.add('PostgreSQL', () => current.stop())
+  let closing = false
+  shutdown.add('PostgreSQL', () => {
+    closing = true
+    return current.stop()
+  })
   const keep = async () => {
-    while (!stopping.aborted) {
+    for (;;) {
       const exit = await current.exited
-      if (stopping.aborted) return
+      if (closing || stopping.aborted) return
       log.error({ exit }, 'PostgreSQL has ended; starting it again')
       await delayOrAbort(200, stopping)
       try {
@@ -178,7 +192,21 @@ function greet({ dataDirectory, deps }: Serving, url: string, tokenPath: string,
 /** JSON lines on stderr; stdout belongs to the greeting. */
 function createLog(env: NodeJS.ProcessEnv): Log {
   const level = env.RUNWARDEN_LOG_LEVEL || 'info'
-  return pino({ level: level in pino.levels.values || level === 'silent' ? level : 'info' }, pino.destination(2))
+  return pino(
+    {
+      level: level in pino.levels.values || level === 'silent' ? level : 'info',
+      serializers: { err: describeError },
+    },
+    pino.destination(2),
+  )
+}
+
+/** Chosen fields only: errors of the database driver carry their whole connection, password included. */
+function describeError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error
+  const { name, message, stack, cause } = error
+  const code = (error as NodeJS.ErrnoException).code
+  return { type: name, message, code, stack, cause: cause === undefined ? undefined : describeError(cause) }
 }
 
 /** Aborts at the first SIGTERM, SIGINT or SIGHUP; further ones change nothing, for a stop is bounded by itself. */
@@ -206,7 +234,8 @@ function refusal(error: unknown): UpResult {
 }
 
 function reasonOf(error: unknown): Extract<UpResult, { type: 'refused' }>['reason'] | undefined {
-  if (error instanceof ConfigurationError || error instanceof DataDirectoryError) return 'usage'
+  if (error instanceof ConfigurationError || error instanceof DataDirectoryError || error instanceof CannotListen)
+    return 'usage'
   if (error instanceof PortInUse || error instanceof WrongStore || error instanceof DatabaseTooNew) return 'conflict'
   if (error instanceof UnsafeTokenFile) return 'failure'
   if (error instanceof EmbeddedPostgresError) return 'unavailable'
