@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import type { OutputChunk } from './answers.ts'
 import type { Connection } from './connection.ts'
 import type { CliContext } from './context.ts'
@@ -37,9 +36,6 @@ export async function printOutput(
   }
 }
 
-/** A run that waits for a slot may wait for hours: its launch is looked for at this pace. */
-const launchPollMs = 250
-
 /** Writes the output from `options.from` on and goes on until it ends, or until abort. */
 export async function followOutput(
   context: CliContext,
@@ -50,20 +46,15 @@ export async function followOutput(
 ): Promise<void> {
   const print = chunkPrinter(context, options)
   let offset = options.from
-  const subscribe = () =>
-    server.subscribe<{ runOutput: OutputChunk }>(documents.followRunOutput, { id, offset }, signal)
-  const onLost = () => context.screen.say('(the connection to the server is lost; the run goes on; trying again …)')
-  // Before its launch a run has no output to follow, and the subscription ends at once. After the run's end one more
-  // look shows what was written meanwhile.
-  for (let runHasEnded = false; ; ) {
-    for await (const { runOutput } of followAcrossRestarts(subscribe, signal, onLost)) {
-      await print(runOutput)
-      offset = runOutput.next
-      if (runOutput.ended) return
-    }
-    if (signal.aborted || runHasEnded) return
-    runHasEnded = isEnded(await fetchRun(server, id))
-    if (!runHasEnded) await delay(launchPollMs, undefined, { signal }).catch(() => {})
+  const output = {
+    subscribe: () => server.subscribe<{ runOutput: OutputChunk }>(documents.followRunOutput, { id, offset }, signal),
+    isOver: async () => isEnded(await fetchRun(server, id)),
+    onLost: () => context.screen.say('(the connection to the server is lost; the run goes on; trying again …)'),
+  }
+  for await (const { runOutput } of followAcrossRestarts(output, signal)) {
+    await print(runOutput)
+    offset = runOutput.next
+    if (runOutput.ended) return
   }
 }
 

@@ -22,6 +22,10 @@ export type FakeGraphQLServer = {
   token: string
   /** Drops every connection, as a server does that is killed. */
   dropConnections(): void
+  /** Settles what `subscriptionsEnd` waits for, once: as a server does that is stopped in order. */
+  endSubscriptions(): void
+  /** For a subscription that would go on for ever. */
+  subscriptionsEnd(): Promise<void>
   close(): Promise<void>
 }
 
@@ -62,6 +66,7 @@ export async function startFakeGraphQLServer(resolvers: FakeResolvers): Promise<
     { schema, onConnect: ({ connectionParams }) => connectionParams?.authorization === `Bearer ${token}` },
     sockets,
   )
+  let subscriptions = Promise.withResolvers<void>()
   http.listen(0, '127.0.0.1')
   await once(http, 'listening')
   return {
@@ -70,6 +75,11 @@ export async function startFakeGraphQLServer(resolvers: FakeResolvers): Promise<
     dropConnections: () => {
       for (const socket of sockets.clients) socket.terminate()
     },
+    endSubscriptions: () => {
+      subscriptions.resolve()
+      subscriptions = Promise.withResolvers<void>()
+    },
+    subscriptionsEnd: () => subscriptions.promise,
     close: async () => {
       await gateway.dispose()
       sockets.close()

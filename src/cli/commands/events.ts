@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import type { Page, RunEvent } from '../answers.ts'
+import type { Page, RunDetails, RunEvent } from '../answers.ts'
 import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
@@ -12,7 +12,7 @@ import { parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { printable } from '../printable.ts'
 import { runNotFound } from '../problems.ts'
-import { actorText } from '../run-text.ts'
+import { actorText, isEnded } from '../run-text.ts'
 import type { Screen } from '../screen.ts'
 
 type Options = ServerOptions & { follow?: true; after?: string; limit: number; json?: true }
@@ -71,13 +71,19 @@ async function* follow(
   signal: AbortSignal,
 ): AsyncGenerator<Entry> {
   let after = from
-  const subscribe = () => server.subscribe<{ runEvents: Entry }>(documents.followRunEvents, { id, after }, signal)
-  const onLost = () => screen.say('(the connection to the server is lost; trying again …)')
-  for await (const { runEvents } of followAcrossRestarts(subscribe, signal, onLost)) {
+  const events = {
+    subscribe: () => server.subscribe<{ runEvents: Entry }>(documents.followRunEvents, { id, after }, signal),
+    isOver: async () => isCleanedUp(await fetchRun(server, id)),
+    onLost: () => screen.say('(the connection to the server is lost; trying again …)'),
+  }
+  for await (const { runEvents } of followAcrossRestarts(events, signal)) {
     after = runEvents.cursor
     yield runEvents
   }
 }
+
+const isCleanedUp = (run: RunDetails) =>
+  isEnded(run) && (run.cleanup.status === 'DONE' || run.cleanup.status === 'FAILED')
 
 function entryPrinter(screen: Screen, json: boolean): (entry: Entry) => Promise<void> {
   if (json) return ({ cursor, node }) => screen.json({ cursor, ...node })

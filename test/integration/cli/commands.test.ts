@@ -79,8 +79,9 @@ beforeAll(async () => {
     },
     Mutation: { startRun: mutation, killRun: mutation, registerProcess: mutation, rebuildProjections: () => answer },
     Subscription: {
-      runEvents: async function* () {
-        for (const [index, node] of events.entries()) yield { cursor: `c${index}`, node }
+      runEvents: async function* (args: { after: string | null }) {
+        const from = args.after == null ? 0 : Number(args.after.slice(1)) + 1
+        for (const [index, node] of events.entries()) if (index >= from) yield { cursor: `c${index}`, node }
       },
       runOutput: async function* (args: { offset: number }) {
         if (launchesToWaitFor-- > 0) return
@@ -410,6 +411,7 @@ describe('looking', () => {
   })
 
   it('[R40] events: a readable line each, or JSON with a cursor; the same when followed', async () => {
+    runs = [killedRun]
     events = [fakeEvent(0, 'RunRequested', `asked for${esc}[2J`), fakeEvent(1, 'RunStarted', 'started')]
     expect((await cli(['events', id])).stdout).toBe(
       '2026-11-21T03:41:07.000Z  RunRequested          asked for\n2026-11-21T03:41:08.000Z  RunStarted            started\n',

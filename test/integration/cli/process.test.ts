@@ -27,7 +27,7 @@ beforeAll(async () => {
       runOutput: async function* ({ offset }: { offset: number }) {
         offsets.push(offset)
         yield { offset, next: offset + 7, text: `from ${offset}\n`, ended: false }
-        await new Promise(() => {})
+        await server.subscriptionsEnd()
       },
       // biome-ignore lint/correctness/useYield: a kill whose steps cannot be seen
       runEvents: async function* () {
@@ -67,6 +67,16 @@ it('[R40] following goes on where it was when the connection is lost', async () 
   expect(await logs.ended).toMatchObject({ code: 130, stdout: 'from 0\nfrom 7\n' })
   expect(logs.stderr()).toContain('the connection to the server is lost')
   expect(offsets).toEqual([0, 7])
+})
+
+it('[R40] following goes on when a server that is stopped in order has ended the subscription', async () => {
+  offsets.length = 0
+  const logs = cli('logs', id, '--follow')
+  await waitUntil(() => logs.stdout().includes('from 0'), 'the first output', 10_000, logs.stderr)
+  server.endSubscriptions()
+  await waitUntil(() => logs.stdout().includes('from 7'), 'the output after that', 10_000, logs.stderr)
+  logs.child.kill('SIGINT')
+  expect(await logs.ended).toMatchObject({ code: 130, stdout: 'from 0\nfrom 7\n', stderr: '' })
 })
 
 it('[R40] a reader that goes away ends the command quietly', async () => {
