@@ -1,14 +1,21 @@
 import type { NewEvent } from '../domain/event.ts'
 import type { ExpectedRevision } from './event-store.ts'
 
+const name = /^[\x21-\x7e]{1,200}$/
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
 /** More in one append is a bug of the caller: nothing that belongs together is this large. */
 export const appendLimits = { events: 10_000, bytes: 16 * 1024 * 1024 }
 
 export type EncodedEvent = {
   /** Lower case: databases compare ids without regard to it. */
   id: string
-  /** `{"type":…,"v":…,"data":…,"metadata":…}` */
-  json: string
+  type: string
+  v: number
+  /** JSON. */
+  data: string
+  /** JSON. */
+  metadata: string
 }
 
 /**
@@ -37,10 +44,11 @@ export function encodeAppend(stream: string, events: readonly NewEvent[], expect
 }
 
 /** In UTF-16 units: near enough for limits. */
-export const sizeOf = (events: readonly EncodedEvent[]) => events.reduce((sum, event) => sum + event.json.length, 0)
+export const sizeOf = (events: readonly EncodedEvent[]) =>
+  events.reduce((sum, { data, metadata }) => sum + data.length + metadata.length, 0)
 
 function checkStream(stream: string): void {
-  if (!/^[\x21-\x7e]{1,200}$/.test(stream)) {
+  if (!name.test(stream)) {
     throw new TypeError(
       `a stream's name is 1 to 200 printable ASCII characters without spaces: ${JSON.stringify(stream)}`,
     )
@@ -52,17 +60,20 @@ function checkExpected(expected: ExpectedRevision): void {
   throw new TypeError(`an expected revision is a whole number from 0, not ${expected}`)
 }
 
-function encodeEvent(event: NewEvent): EncodedEvent {
-  const { type, v, data, metadata } = event
-  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(metadata.eventId)) {
+function encodeEvent({ type, v, data, metadata }: NewEvent): EncodedEvent {
+  if (!uuid.test(metadata.eventId)) {
     throw new TypeError(`an event id is a UUID: ${JSON.stringify(metadata.eventId)} (${type})`)
   }
-  if (data === undefined) throw new TypeError(`the data of ${type} is undefined, which JSON cannot express`)
-  const json = JSON.stringify({ type, v, data, metadata })
-  return { id: metadata.eventId.toLowerCase(), json: json.includes('\\u') ? withoutUnstorable(json) : json }
+  if (!name.test(type)) throw new TypeError(`an event's type is a name like a stream's: ${JSON.stringify(type)}`)
+  if (!Number.isSafeInteger(v)) throw new TypeError(`the version of ${type} is a whole number, not ${v}`)
+  return { id: metadata.eventId.toLowerCase(), type, v, data: toJson(data, type), metadata: toJson(metadata, type) }
 }
 
 /** JSON.stringify escapes a surrogate only when it is alone; an even number of backslashes before it is text. */
 const unstorable = /(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g
 
-const withoutUnstorable = (json: string) => json.replace(unstorable, '$1\ufffd')
+function toJson(value: unknown, type: string): string {
+  const json = JSON.stringify(value) as string | undefined
+  if (json === undefined) throw new TypeError(`the data of ${type} is nothing that JSON can express: ${typeof value}`)
+  return json.includes('\\u') ? json.replace(unstorable, '$1\ufffd') : json
+}

@@ -28,7 +28,10 @@ export type ReadStreamOptions = {
 export type SubscriptionFilter = { streamPrefixes: string[] }
 
 export type SubscribeOptions = {
-  /** Yields events whose position is greater. 0: from the beginning. 'end': only what is committed from now on. */
+  /**
+   * Yields events whose position is greater. 0: from the beginning. 'end': only what is committed from now on; an empty
+   * batch comes first, which says where that is.
+   */
   after: number | 'end'
   filter?: SubscriptionFilter
   signal: AbortSignal
@@ -56,6 +59,7 @@ export class StoreUnavailable extends Error {
  * - Position order is commit order: a reader that has seen position n will never meet a new event at or below n.
  * - Idempotent by (stream, event id): the check comes before that of `expected`. An append of which some, not all,
  *   ids are known is a bug of the caller and throws.
+ * - Data comes back as the JSON it was, but for NUL characters and lone surrogates: they become U+FFFD.
  *
  * Every method throws {@link StoreUnavailable} when the store is away, except `subscribe`, which waits for its return.
  */

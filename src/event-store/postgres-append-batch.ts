@@ -1,14 +1,14 @@
 import type { EncodedEvent } from './encode.ts'
 import type { AppendResult, ExpectedRevision } from './event-store.ts'
-import type { Query } from './postgres-reader.ts'
+import type { Query, Statement } from './postgres-reader.ts'
 
 export type Append = { stream: string; events: EncodedEvent[]; expected: ExpectedRevision }
 
 export type Decision = { outcome: string; revision: number; position: number }
 
-/** One call of event_store.append_batch, one transaction. @returns what was decided on each append, in order. */
+/** One transaction. @returns what was decided on each append, in order. */
 export async function appendBatch(query: Query, batch: readonly Append[]): Promise<Decision[]> {
-  const rows = await query({ name: 'append_batch', text: statement, values: parametersOf(batch) })
+  const rows = await query(statementFor(batch))
   return rows.map(([outcome, revision, position]) => ({
     outcome: String(outcome),
     revision: Number(revision),
@@ -16,7 +16,20 @@ export async function appendBatch(query: Query, batch: readonly Append[]): Promi
   }))
 }
 
-const statement = 'select outcome, revision, position from event_store.append_batch($1, $2, $3, $4, $5, $6, $7, $8)'
+function statementFor(batch: readonly Append[]): Statement {
+  const [append, ...others] = batch
+  const [event, ...more] = append?.events ?? []
+  if (append === undefined || event === undefined || others.length > 0 || more.length > 0) {
+    return { name: 'append_batch', text: appendBatchText, values: parametersOf(batch) }
+  }
+  const { id, type, v, data, metadata } = event
+  const values = [append.stream, expectedCode(append.expected), id, type, v, data, metadata]
+  return { name: 'append_one', text: appendOneText, values }
+}
+
+const decision = 'select outcome, revision, position from event_store'
+const appendBatchText = `${decision}.append_batch($1, $2, $3, $4, $5, $6, $7, $8)`
+const appendOneText = `${decision}.append_one($1, $2, $3, $4, $5, $6, $7)`
 
 function parametersOf(batch: readonly Append[]): unknown[] {
   const streams = new Map<string, number>()
@@ -33,7 +46,7 @@ function parametersOf(batch: readonly Append[]): unknown[] {
       eventAppend.push(index + 1)
       eventOffset.push(offset)
       ids.push(event.id)
-      bodies.push(event.json)
+      bodies.push(bodyOf(event))
     }
   }
   return [
@@ -47,6 +60,9 @@ function parametersOf(batch: readonly Append[]): unknown[] {
     `[${bodies.join(',')}]`,
   ]
 }
+
+const bodyOf = ({ type, v, data, metadata }: EncodedEvent) =>
+  `{"type":${JSON.stringify(type)},"v":${v},"data":${data},"metadata":${metadata}}`
 
 /** An array literal of numbers or UUIDs, which need no quotes; `pg` would escape each one. */
 const array = (values: readonly (number | string)[]) => `{${values.join(',')}}`
@@ -74,6 +90,6 @@ export function resultOf(append: Append, decision: Decision | undefined): Append
           'an append is repeated as it was, or not at all',
       )
     default:
-      throw new Error(`append_batch decided ${decision?.outcome ?? 'nothing'} on an append to ${append.stream}`)
+      throw new Error(`PostgreSQL decided ${decision?.outcome ?? 'nothing'} on an append to ${append.stream}`)
   }
 }

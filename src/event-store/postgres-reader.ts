@@ -2,8 +2,10 @@ import type { EventMetadata, RecordedEvent } from '../domain/event.ts'
 import type { ReadStreamOptions, SubscriptionFilter } from './event-store.ts'
 import type { Page } from './tail.ts'
 
+export type Statement = { text: string; values?: unknown[]; name?: string }
+
 /** Runs one statement and gives its rows as arrays. */
-export type Query = (statement: { text: string; values?: unknown[]; name?: string }) => Promise<unknown[][]>
+export type Query = (statement: Statement) => Promise<unknown[][]>
 
 export type Reader = ReturnType<typeof createReader>
 

@@ -137,6 +137,9 @@ export function appendSuite(context: Context): void {
     const bad: { what: string; name?: string; events?: NewEvent[]; expected?: ExpectedRevision }[] = [
       { what: 'no events', events: [] },
       { what: 'data that JSON cannot express', events: [{ ...newEvent(), data: undefined }] },
+      { what: 'data that is a function', events: [newEvent(() => {})] },
+      { what: 'a type with a NUL', events: [{ ...newEvent(), type: 'a\0b' }] },
+      { what: 'a version that is no whole number', events: [{ ...newEvent(), v: Number.NaN }] },
       { what: 'an event id that is no UUID', events: [newEvent({}, 'not-a-uuid')] },
       { what: 'an empty name', name: '' },
       { what: 'a name with a NUL', name: 'a\0b' },
