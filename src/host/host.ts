@@ -138,7 +138,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
 
   async function want(desired: DesiredRun): Promise<void> {
     const paths = runPaths(hostDirectory, runIdSchema.parse(desired.runId))
-    await opening.get(desired.runId)
+    for (let busy = opening.get(desired.runId); busy; busy = opening.get(desired.runId)) await busy
     const known = runs.get(desired.runId)
     if (known !== undefined) return known.want(desired)
     if (existsSync(paths.finished)) return

@@ -60,8 +60,12 @@ function put<Key>(index: Map<Key, ProcessEntry[]>, key: Key, entry: ProcessEntry
 /** Unique among all processes since boot, in this pid namespace. */
 export const entryKey = (entry: Pick<ProcessStat, 'pid' | 'startTime'>) => `${entry.pid}:${entry.startTime}`
 
+/** Pid and start time: a shim and its root are often born within one tick. */
 export const isEntryOf = (entry: ProcessEntry | undefined, identity: ProcessIdentity): entry is ProcessEntry =>
-  entry !== undefined && entry.startTime === identity.startTime && isOfThisMachine(identity)
+  entry !== undefined &&
+  entry.pid === identity.pid &&
+  entry.startTime === identity.startTime &&
+  isOfThisMachine(identity)
 
 export function isOfThisMachine(identity: Pick<ProcessIdentity, 'bootId' | 'pidNamespace'>): boolean {
   const { bootId, pidNamespace } = machineIdentity()

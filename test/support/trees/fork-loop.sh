@@ -1,0 +1,6 @@
+# A steady parent that forks without end.
+echo $$ >>"$RUNWARDEN_WORKSPACE/pids"
+while :; do
+  /bin/true
+  /bin/true &
+done
