@@ -54,7 +54,7 @@ export function openStore(
 
   async function connect(opened: () => Promise<void>, signal: AbortSignal): Promise<void> {
     let reached = false
-    for (let delay = 100; !signal.aborted; delay = Math.min(delay * 2, 5_000)) {
+    for (let delay = 100; !signal.aborted; delay = Math.min(delay * 2, 2_000)) {
       try {
         if (!reached) await open()
         reached = true

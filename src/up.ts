@@ -24,7 +24,7 @@ import { openStore, type StoreConnection } from './store-connection.ts'
 export type UpDeps = { env: NodeJS.ProcessEnv; version: string; say: (line: string) => void }
 
 /** How long a start waits for the store before it serves without it (503 on /readyz) and goes on trying. */
-const storeWaitMs = 5_000
+const storeWaitMs = 2_000
 
 /** Serves until SIGTERM or SIGINT. Runs outlive the server: the next one adopts them. */
 export async function up(options: UpOptions, deps: UpDeps): Promise<UpResult> {

@@ -29,10 +29,17 @@ export type AuditLog = {
   denied(context: RequestContext, attempt: Attempt, why: string): Promise<void>
 }
 
-export function createAuditLog(store: EventStore, spool: AuditSpool, now: () => Date): AuditLog {
+/** @param followed waits until readers can see what was recorded up to a position. */
+export function createAuditLog(
+  store: EventStore,
+  spool: AuditSpool,
+  now: () => Date,
+  followed: (position: number) => Promise<void>,
+): AuditLog {
   async function recordOrSpool(stream: string, event: NewEvent): Promise<void> {
     try {
-      await store.append(stream, [event], 'any')
+      const appended = await store.append(stream, [event], 'any')
+      if (appended.outcome === 'appended') await followed(appended.position)
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
       await spool.add(stream, event)

@@ -8,8 +8,8 @@ import { createAuditLog } from './audit-log.ts'
 import { type AuditSpool, keepFlushing } from './audit-spool.ts'
 import type { Control, Readiness, StoreUnavailableFailure } from './control.ts'
 import { createFactRecorder } from './fact-recorder.ts'
-import { createHostDispatcher, type DispatchCheckpoint } from './host-dispatcher.ts'
 import { gatedStore } from './gated-store.ts'
+import { createHostDispatcher, type DispatchCheckpoint } from './host-dispatcher.ts'
 import { keepRunning } from './keep-running.ts'
 import { killRun } from './kill-run.ts'
 import type { Log } from './log.ts'
@@ -54,7 +54,7 @@ export function createControl(deps: ControlDeps): RunningControl {
   const feed = createRunFeed(store)
   const dispatcher = createHostDispatcher(store, host, deps.checkpoint, log)
   const recorder = createFactRecorder(store, host, log)
-  const audit = createAuditLog(store, deps.auditSpool, now)
+  const audit = createAuditLog(store, deps.auditSpool, now, (position) => followed(position, ['audit']))
   const refusedAccess = createRefusedAccess(audit, log)
   const useCase: UseCaseDeps = { store, host, audit, feed, now, projected }
   let loops: Promise<unknown> = Promise.resolve()
@@ -77,14 +77,22 @@ export function createControl(deps: ControlDeps): RunningControl {
   }
 
   async function projected(state: RunState, position: number | undefined): Promise<RunState> {
+    await followed(position ?? 0, projector.names)
     try {
-      const signal = AbortSignal.any([AbortSignal.timeout(projectionWaitMs), closing.signal])
-      await projector.waitFor(position ?? 0, signal)
       const row = await findRun(pool, state.runId)
       return row !== undefined && row.revision >= state.revision ? row : state
     } catch (error) {
-      log.warn({ err: error, runId: state.runId }, 'answering from the events: the projection did not follow')
+      log.warn({ err: error, runId: state.runId }, 'answering from the events: the row cannot be read')
       return state
+    }
+  }
+
+  /** So that whoever asks again, in GraphQL or in SQL, finds what the answer says. Bounded: it is a courtesy. */
+  async function followed(position: number, names: readonly string[]): Promise<void> {
+    const signal = AbortSignal.any([AbortSignal.timeout(projectionWaitMs), closing.signal])
+    const waits = await Promise.allSettled(names.map((name) => projector.waitFor(position, signal, name)))
+    for (const wait of waits) {
+      if (wait.status === 'rejected') log.warn({ err: wait.reason, position }, 'a projection did not follow in time')
     }
   }
 

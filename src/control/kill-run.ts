@@ -88,9 +88,9 @@ async function waitAndAnswer(
   const timeout = AbortSignal.timeout(timeoutMs)
   const last =
     waitFor === 'ACCEPTED'
-      ? accepted.state
-      : ((await deps.feed.wait(accepted.state.runId, reached, AbortSignal.any([timeout, signal]))) ?? accepted.state)
-  const run = await deps.projected(last, accepted.position)
+      ? accepted
+      : ((await deps.feed.wait(accepted.state.runId, reached, AbortSignal.any([timeout, signal]))) ?? accepted)
+  const run = await deps.projected(last.state, last.position)
   const proven = run.status !== 'KILL_UNVERIFIED' && run.receipt?.proven === true
   return {
     type: 'KillRunAnswer',
@@ -100,7 +100,7 @@ async function waitAndAnswer(
     cleanupStatus: run.cleanup.status,
     message: messageOf(run, proven),
     joined: accepted.position === undefined,
-    waitExpired: !reached(last),
+    waitExpired: !reached(last.state),
     run,
   }
 }

@@ -12,8 +12,11 @@ export type RunFeed = {
    * Resolves with the run as soon as `reached` holds of it, and with what it was last when the signal aborts first.
    * undefined: no such run. @throws StoreUnavailable when the run cannot be read to begin with.
    */
-  wait(runId: RunId, reached: (run: RunState) => boolean, signal: AbortSignal): Promise<RunState | undefined>
+  wait(runId: RunId, reached: (run: RunState) => boolean, signal: AbortSignal): Promise<SeenRun | undefined>
 }
+
+/** A run, and the position of the last of its events that was folded in. */
+export type SeenRun = { state: RunState; position: number }
 
 export function createRunFeed(store: EventStore): RunFeed {
   const listeners = new Map<RunId, Set<(event: RecordedEvent) => void>>()
@@ -31,16 +34,16 @@ export function createRunFeed(store: EventStore): RunFeed {
     runId: RunId,
     reached: (run: RunState) => boolean,
     signal: AbortSignal,
-  ): Promise<RunState | undefined> {
+  ): Promise<SeenRun | undefined> {
     // Listening starts before the read, so that no event falls between the two; revisions sort out the overlap.
     const { promise: done, resolve, reject } = Promise.withResolvers<void>()
     const early: RecordedEvent[] = []
-    let state: RunState | undefined
+    let seen: SeenRun | undefined
     const apply = (event: RecordedEvent) => {
-      if (state === undefined || event.revision <= state.revision) return
+      if (seen === undefined || event.revision <= seen.state.revision) return
       try {
-        state = fold(state, event)
-        if (state !== undefined && reached(state)) resolve()
+        seen = { state: fold(seen.state, event) ?? seen.state, position: event.position }
+        if (reached(seen.state)) resolve()
       } catch (error) {
         // An event that cannot be read concerns those who wait for this run, and nobody else.
         reject(error)
@@ -50,12 +53,12 @@ export function createRunFeed(store: EventStore): RunFeed {
     const stop = listen(runId, (event) => receive(event))
     signal.addEventListener('abort', () => resolve(), { once: true })
     try {
-      state = (await loadRun(store, runId))?.state
-      if (state === undefined || reached(state) || signal.aborted) return state
+      seen = await loadRun(store, runId)
+      if (seen === undefined || reached(seen.state) || signal.aborted) return seen
       receive = apply
       for (const event of early) apply(event)
       await done
-      return state
+      return seen
     } finally {
       stop()
     }

@@ -16,17 +16,21 @@ export type LoadedRun = {
   state: RunState
   /** Position of RunRequested: the run's place in its host's queue. */
   order: number
+  /** Position of its last event. */
+  position: number
 }
 
 /** undefined: there is no such run. */
 export async function loadRun(store: EventStore, runId: RunId): Promise<LoadedRun | undefined> {
   let state: RunState | undefined
   let order = 0
+  let position = 0
   for await (const event of store.readStream(runStream(runId))) {
     if (event.revision === 0) order = event.position
+    position = event.position
     state = fold(state, event)
   }
-  return state === undefined ? undefined : { state, order }
+  return state === undefined ? undefined : { state, order, position }
 }
 
 /** The highest number among the host's facts that became heartbeats; 0 when there is none. */
