@@ -81,7 +81,7 @@ builder.node(RunType, {
     pid: t.int({
       nullable: true,
       description: 'Process id of its root; null while it does not live: not started yet, or ended.',
-      resolve: (run) => (isTerminal(run.status) ? null : (run.root?.pid ?? null)),
+      resolve: (run) => (isTerminal(run.status) || run.rootExit !== null ? null : (run.root?.pid ?? null)),
     }),
     command: t.stringList({
       nullable: true,

@@ -84,6 +84,7 @@ const exitCodeOf: Record<string, CliError['exitCode']> = {
   STORE_UNAVAILABLE: exitCodes.unavailable,
   BAD_USER_INPUT: exitCodes.usage,
   INVALID_CURSOR: exitCodes.usage,
+  RUN_NOT_FOUND: exitCodes.notFound,
 }
 
 function requestFailed(server: Located, errors: readonly GraphQLProblem[]): CliError {
