@@ -1,11 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { statfs } from 'node:fs/promises'
+import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { createConnection } from 'node:net'
-import { release } from 'node:os'
-import { dirname } from 'node:path'
+import { release, tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import type { DoctorCheck } from './cli/composed.ts'
 import { type Config, readConfig } from './config.ts'
-import { probeProofLevel } from './host/proof-level.ts'
+import { openCgroupBase, removeCgroupBase } from './host/cgroup.ts'
 import { resolveDataDirectory } from './os/data-directory.ts'
 import { readOwner } from './os/ownership.ts'
 import { databaseAt, openPool } from './postgres/connection.ts'
@@ -50,16 +50,31 @@ function platform(): DoctorCheck {
 }
 
 async function proofLevel(config: Config): Promise<DoctorCheck> {
-  const { level, detail } = await probeProofLevel(config.cgroups)
-  if (level === 'cgroup-v2') return { name: 'proof level', status: 'ok', detail: `${level}: ${detail}` }
+  const name = 'proof level'
+  const why = config.cgroups === 'off' ? 'cgroups are turned off by RUNWARDEN_CGROUPS' : await whyNoCgroups()
+  if (why === undefined)
+    return { name, status: 'ok', detail: 'cgroup-v2: the kernel keeps the list of a run’s processes' }
   return {
-    name: 'proof level',
+    name,
     status: 'warn',
-    detail: `${level}: ${detail}`,
+    detail: `process-scan: ${why}`,
     wayOut:
       'Kills work and are proven by reading /proc, but a chain of processes that replace themselves can end as ' +
       'KILL_UNVERIFIED. For proof by the kernel run as root, or in a delegated cgroup v2 subtree: ' +
       'systemd-run --user --scope -p Delegate=yes …',
+  }
+}
+
+/** Tries them for real, in a cgroup of its own that is removed again. undefined: they can be used. */
+async function whyNoCgroups(): Promise<string | undefined> {
+  const scratch = await mkdtemp(join(tmpdir(), 'runwarden-doctor-'))
+  try {
+    const found = await openCgroupBase(scratch)
+    if (!found.ok) return found.why
+    removeCgroupBase(found.base)
+    return undefined
+  } finally {
+    await rm(scratch, { recursive: true })
   }
 }
 
@@ -100,7 +115,12 @@ async function freeSpace(_: Config, directory: string): Promise<DoctorCheck> {
   const free = bavail * bsize
   const detail = `${(free / 1024 ** 3).toFixed(1)} GiB free for ${directory}`
   if (free >= lowSpaceBytes) return { name: 'disk', status: 'ok', detail }
-  return { name: 'disk', status: 'warn', detail, wayOut: 'Free some space: events and output need it. Kills go on without.' }
+  return {
+    name: 'disk',
+    status: 'warn',
+    detail,
+    wayOut: 'Free some space: events and output need it. Kills go on without.',
+  }
 }
 
 const nearestExisting = (path: string): string => (existsSync(path) ? path : nearestExisting(dirname(path)))
@@ -110,7 +130,8 @@ async function server(_: Config, directory: string): Promise<DoctorCheck> {
   if (owner?.alive !== true) {
     return { name: 'server', status: 'warn', detail: 'none is running here', wayOut: 'Start it: runwarden up' }
   }
-  if (owner.url === undefined) return { name: 'server', status: 'warn', detail: `pid ${owner.identity.pid} is starting` }
+  if (owner.url === undefined)
+    return { name: 'server', status: 'warn', detail: `pid ${owner.identity.pid} is starting` }
   const response = await fetch(`${owner.url}/readyz`, { signal: AbortSignal.timeout(5_000) })
   const { checks } = (await response.json()) as { checks: { name: string; ok: boolean; detail: string }[] }
   const bad = checks.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`)
@@ -129,7 +150,10 @@ async function port(config: Config, directory: string): Promise<DoctorCheck> {
       socket.destroy()
       resolve(answer)
     }
-    socket.once('connect', () => end(true)).once('error', () => end(false)).once('timeout', () => end(false))
+    socket
+      .once('connect', () => end(true))
+      .once('error', () => end(false))
+      .once('timeout', () => end(false))
   })
   if (!taken) return { name, status: 'ok', detail: `${config.address}:${config.port} is free` }
   return {

@@ -179,7 +179,7 @@ export function createControl(deps: ControlDeps): RunningControl {
 
     followRuns: (filter, signal) => followRuns(store, projector, pool, filter, untilClosed(signal)),
     followRunEvents: (id, after, signal) => followRunEvents(store, id, after, untilClosed(signal)),
-    followRunOutput: (id, offset, signal) => followRunOutput(host, id, offset, untilClosed(signal)),
+    followRunOutput: (id, offset, signal) => followRunOutput(host, feed, id, offset, untilClosed(signal)),
 
     readiness,
   }

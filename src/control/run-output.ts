@@ -1,6 +1,8 @@
 import type { HostLink } from '../domain/host-link.ts'
 import { runIdSchema } from '../domain/ids.ts'
+import { isTerminal, type RunState } from '../domain/run-state.ts'
 import type { OutputText } from './control.ts'
+import type { RunFeed } from './run-feed.ts'
 
 /** One answer holds at most this; a terminal is not faster, and a server's memory is bounded. */
 export const outputBytesMax = 1024 * 1024
@@ -30,13 +32,21 @@ export async function readRunOutput(
   }
 }
 
-/** Output from the offset on, then live; ends with the run's output, or on abort. */
+/**
+ * Output from the offset on, then live; ends with the run's output, or on abort. A run that waits for its slot is
+ * waited for.
+ */
 export async function* followRunOutput(
   host: HostLink,
+  feed: RunFeed,
   id: string,
   from: number,
   signal: AbortSignal,
 ): AsyncGenerator<OutputText> {
+  const runId = runIdSchema.safeParse(id)
+  if (!runId.success) return
+  const hasBegun = (run: RunState) => run.startedAt !== null || isTerminal(run.status)
+  if ((await feed.wait(runId.data, hasBegun, signal)) === undefined) return
   for (let offset = from; !signal.aborted; ) {
     const read = await readRunOutput(host, id, offset, followBytes)
     if (read === undefined) return
@@ -44,10 +54,7 @@ export async function* followRunOutput(
     if (read.ended) return
     const stood = read.next === offset
     offset = read.next
-    if (stood) {
-      const runId = runIdSchema.parse(id)
-      await host.outputGrown(runId, offset, signal)
-    }
+    if (stood) await host.outputGrown(runId.data, offset, signal)
   }
 }
 
