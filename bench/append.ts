@@ -48,39 +48,48 @@ async function measure(connection: DatabaseConnection) {
     await makePeerTables(pool)
     await drive(manyCallers, roundMs / 4, () => store.append('warm-up', [heartbeat()], 'any'))
 
-    const many: Awaited<ReturnType<typeof drive>>[] = []
-    const one: typeof many = []
-    const each: typeof many = []
-    const inserts: number[] = []
+    const rates = { many: [] as number[], one: [] as number[], each: [] as number[] }
+    const pgbenchRates = { simple: [] as number[], prepared: [] as number[] }
+    const latenciesMs = { many: [] as number[][], one: [] as number[][] }
     for (let round = 1; round <= rounds; round += 1) {
       process.stderr.write(`append: round ${round} of ${rounds}\n`)
-      many.push(await ours(manyCallers))
-      each.push(await drive(manyCallers, roundMs, (caller) => appendInTransaction(pool, `run-${caller}`, heartbeat())))
-      one.push(await ours(1))
-      if (pgbench !== undefined) inserts.push(await insertsPerSecond(pgbench, connection, insertOne, roundMs))
+      const many = await ours(manyCallers)
+      const each = await drive(manyCallers, roundMs, (caller) =>
+        appendInTransaction(pool, `run-${caller}`, heartbeat()),
+      )
+      const one = await ours(1)
+      rates.many.push(many.perSecond)
+      rates.each.push(each.perSecond)
+      rates.one.push(one.perSecond)
+      latenciesMs.many.push(many.durationsMs)
+      latenciesMs.one.push(one.durationsMs)
+      if (pgbench === undefined) continue
+      for (const protocol of ['simple', 'prepared'] as const) {
+        pgbenchRates[protocol].push(await insertsPerSecond(pgbench, connection, protocol, insertOne, roundMs))
+      }
     }
 
-    const manyPerSecond = median(many.map(({ perSecond }) => perSecond))
-    const onePerSecond = median(one.map(({ perSecond }) => perSecond))
-    const eachPerSecond = median(each.map(({ perSecond }) => perSecond))
-    const latencies = many.flatMap(({ durationsMs }) => durationsMs)
-    const lonelyLatencies = one.flatMap(({ durationsMs }) => durationsMs)
+    const [many, one, each] = [median(rates.many), median(rates.one), median(rates.each)]
+    const [simple, prepared] = [median(pgbenchRates.simple), median(pgbenchRates.prepared)]
     return {
       figures: {
-        callers128PerSecond: manyPerSecond,
-        callers128P50Ms: percentile(latencies, 50),
-        callers128P99Ms: percentile(latencies, 99),
-        oneCallerPerSecond: onePerSecond,
-        oneCallerP50Ms: percentile(lonelyLatencies, 50),
-        oneCallerP99Ms: percentile(lonelyLatencies, 99),
+        callers128PerSecond: many,
+        callers128P50Ms: percentile(latenciesMs.many.flat(), 50),
+        callers128P99Ms: percentile(latenciesMs.many.flat(), 99),
+        oneCallerPerSecond: one,
+        oneCallerP50Ms: percentile(latenciesMs.one.flat(), 50),
+        oneCallerP99Ms: percentile(latenciesMs.one.flat(), 99),
       },
       peers: {
-        transactionEach: { callers128PerSecond: eachPerSecond },
-        ...(inserts.length > 0 && { pgbench: { oneCallerPerSecond: median(inserts) } }),
+        transactionEach: { callers128PerSecond: each },
+        ...(pgbench !== undefined && {
+          pgbench: { oneCallerPerSecond: simple },
+          pgbenchPrepared: { oneCallerPerSecond: prepared },
+        }),
       },
       ratios: {
-        transactionEach: manyPerSecond / eachPerSecond,
-        ...(inserts.length > 0 && { pgbench: onePerSecond / median(inserts) }),
+        transactionEach: many / each,
+        ...(pgbench !== undefined && { pgbench: one / simple, pgbenchPrepared: one / prepared }),
       },
     }
   } finally {
@@ -100,7 +109,7 @@ const heartbeat = (): NewEvent => ({
   },
 })
 
-/** The peers write the same row, with the primary key as their only index. */
+/** The peers write the same row; pgbench with the indexes that an event needs, the other with the primary key only. */
 async function makePeerTables(pool: pg.Pool): Promise<void> {
   await pool.query(`
     create table peer_counter (position bigint not null) with (fillfactor = 10);
@@ -110,7 +119,11 @@ async function makePeerTables(pool: pg.Pool): Promise<void> {
       data json not null, metadata json not null, recorded_at timestamptz not null default now()
     );
     create table pgbench_events (like peer_events including all);
-    alter table pgbench_events alter position add generated always as identity`)
+    alter table pgbench_events
+      alter position add generated always as identity,
+      add revision bigint not null generated always as (position) stored,
+      add unique (stream, revision),
+      add unique (stream, event_id)`)
 }
 
 /** The usual way to gapless positions: lock the counter, write, commit; each append for itself, in one round trip. */

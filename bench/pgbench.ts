@@ -23,10 +23,14 @@ function isExecutable(file: string): boolean {
   }
 }
 
-/** What one client reaches with the statement prepared, each one a transaction. */
+/** simple: as pgbench does unless told otherwise. prepared: parsed and planned once. */
+export type Protocol = 'simple' | 'prepared'
+
+/** What one client reaches, each statement a transaction. */
 export async function insertsPerSecond(
   pgbench: string,
   connection: DatabaseConnection,
+  protocol: Protocol,
   statement: string,
   ms: number,
 ): Promise<number> {
@@ -38,7 +42,7 @@ export async function insertsPerSecond(
     const where = ['-h', String(host), '-p', String(port), '-U', String(user), String(database)]
     const how = [
       '--no-vacuum',
-      '--protocol=prepared',
+      `--protocol=${protocol}`,
       '--client=1',
       `--time=${Math.ceil(ms / 1000)}`,
       `--file=${script}`,

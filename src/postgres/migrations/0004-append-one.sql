@@ -33,24 +33,26 @@ begin
   -- Locks first, reads then.
   update event_store.counter c set position = c.position + 1 returning c.position into strict next;
 
-  select e.revision, e.position into revision, position
-  from event_store.events e where e.stream = append_one.stream and e.event_id = append_one.event_id;
-  if found then
-    outcome := 'duplicate';
-    update event_store.counter c set position = c.position - 1;
-    return;
-  end if;
-
-  select s.revision into actual from event_store.streams s where s.stream = append_one.stream;
+  -- The stream outlives its events, so without it there is no event either.
+  select s.revision, e.revision, e.position into actual, revision, position
+  from event_store.streams s
+  left join event_store.events e on e.stream = s.stream and e.event_id = append_one.event_id
+  where s.stream = append_one.stream;
   actual := coalesce(actual, -1);
-  if not (expected = -2 or expected = actual or (expected = -3 and actual >= 0)) then
+
+  if position is not null then
+    outcome := 'duplicate';
+  elsif expected = -2 or expected = actual or (expected = -3 and actual >= 0) then
+    outcome := 'appended';
+  else
     outcome := 'conflict';
     revision := actual;
+  end if;
+  if outcome <> 'appended' then
     update event_store.counter c set position = c.position - 1;
     return;
   end if;
 
-  outcome := 'appended';
   revision := actual + 1;
   position := next;
   insert into event_store.events (position, stream, revision, event_id, type, v, data, metadata, recorded_at)
