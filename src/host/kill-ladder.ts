@@ -5,6 +5,7 @@ import type { ProofLevel, RootExit } from '../domain/receipt.ts'
 import type { Bell } from './bell.ts'
 import type { Cgroup } from './cgroup.ts'
 import type { Clock, Log } from './clock.ts'
+import { awaitExit, noteExit } from './exit-fact.ts'
 import type { FactLog } from './fact-log.ts'
 import type { LadderLog } from './ladder-log.ts'
 import type { Member } from './membership.ts'
@@ -40,8 +41,6 @@ export type LadderRun = {
   signal: AbortSignal
 }
 
-/** The shim writes the status within a millisecond of the root's end; a machine that thrashes needs longer. */
-const exitWaitMs = 2_000
 /** However late a restart is: so long it looks before it says that the deadline passed without proof. */
 const lookAtLeastMs = 300
 const [quietPollMs, gracePollMaxMs] = [1, 25]
@@ -97,31 +96,7 @@ class Ladder {
     const exit = this.#run.rootExit()
     const mayBeOurs = meant !== undefined && !this.#hasSignalled() && !(exit !== undefined && exit.at < meant.at)
     if (mayBeOurs || root === null || isRunning(root)) return
-    await this.#awaitExit()
-  }
-
-  /** Says how the root ended, when that is known by now. */
-  async #noteExit(): Promise<void> {
-    const exit = this.#run.rootExit()
-    if (exit === undefined || this.#run.facts.has('ProcessExited')) return
-    await this.#run.facts.emit([{ type: 'ProcessExited', data: exit }])
-  }
-
-  /** The root is dead; its status follows as long as its shim is there to write it. */
-  async #awaitExit(): Promise<void> {
-    const { facts, signal, bell, root, visible } = this.#run
-    if (facts.has('ProcessExited') || root === null || !visible) return
-    const deadline = performance.now() + exitWaitMs
-    while (!signal.aborted) {
-      // Asked first: the shim writes, then ends.
-      const mayCome = this.#run.exitMayCome() && performance.now() < deadline
-      await this.#noteExit()
-      if (facts.has('ProcessExited')) return
-      if (!mayCome) break
-      await bell.wait(quietPollMs, signal)
-    }
-    if (signal.aborted) return
-    await facts.emit([{ type: 'ProcessExited', data: { status: null, at: this.#now() } }])
+    await awaitExit(this.#run)
   }
 
   async #look(): Promise<Look & { alive: Member[] }> {
@@ -153,7 +128,7 @@ class Ladder {
   /** The last moment before the first signal. */
   async #settleBeforeSignal(): Promise<void> {
     const { root } = this.#run
-    if (!this.#hasSignalled() && root !== null && !isRunning(root)) await this.#awaitExit()
+    if (!this.#hasSignalled() && root !== null && !isRunning(root)) await awaitExit(this.#run)
   }
 
   /** The root first: were it to die of its children's death, that would look like its own. */
@@ -169,7 +144,7 @@ class Ladder {
     if (until === undefined) return
     let pauseMs = quietPollMs
     while (!signal.aborted && !this.#isForced() && !this.#isOver(until)) {
-      await this.#noteExit()
+      await noteExit(this.#run)
       if (this.#isQuiet() && (await this.#look()).alive.length === 0) return
       const leftMs = Date.parse(until) - this.#run.clock().getTime()
       await bell.wait(Math.max(1, Math.min(pauseMs, leftMs)), signal)
@@ -224,9 +199,16 @@ class Ladder {
     this.#killCgroup(inCgroup)
     this.#signalEach(outside, 'SIGKILL')
     if (!isFirst) return
-    const processes = ladder.step('killing')?.processes ?? alive.length
-    await facts.emit([{ type: 'SigkillSent', data: { processes, cause: this.#cause() } }])
+    await this.#sayKilled()
     await ladder.write({ step: 'met', processes: this.#book.processes() })
+  }
+
+  /** After a crash between the signal and its fact nobody may be left to signal again; the fact is due all the same. */
+  async #sayKilled(): Promise<void> {
+    const { facts, ladder } = this.#run
+    const killing = ladder.step('killing')
+    if (killing === undefined || facts.has('SigkillSent')) return
+    await facts.emit([{ type: 'SigkillSent', data: { processes: killing.processes, cause: this.#cause() } }])
   }
 
   #killCgroup(members: Member[]): void {
@@ -257,7 +239,8 @@ class Ladder {
 
   async #gone(look: Look): Promise<void> {
     const { facts, log, runId } = this.#run
-    await this.#awaitExit()
+    await this.#sayKilled()
+    await awaitExit(this.#run)
     if (this.#run.signal.aborted) return
     const provenAt = this.#now()
     const receipt = this.#receipt(true, look, provenAt)

@@ -153,7 +153,7 @@ export class Run {
     if (work.kind === 'launch') return this.#launch(work)
     const { root, workspacePath } = work
     this.#context.slots.hold(this.runId)
-    this.#startWatching({ root, shim: null, cgroup: null, record: root })
+    this.#startWatching({ root, shim: null }, { ...root, cgroup: null })
     const startedAt = new Date(this.#context.clock().getTime() - ageMs(root))
     await this.#started({ attempt: 1, root, shim: null, startedAt, workspacePath })
   }
@@ -207,22 +207,18 @@ export class Run {
   }
 
   async #adopt(started: Started, record: LaunchRecord): Promise<void> {
-    const cgroup = record.cgroup === null ? null : new Cgroup(record.cgroup)
-    this.#startWatching({ root: started.root, shim: started.shim, cgroup, record })
+    this.#startWatching(started, record)
     await this.#started({ ...started, workspacePath: record.workspace })
   }
 
   /** Launched once, but nobody recorded what; whatever is found of it is ended. */
   #lost(record: LaunchRecord): void {
-    const cgroup = record.cgroup === null ? null : new Cgroup(record.cgroup)
-    this.#startWatching({ root: null, shim: null, cgroup, record })
+    this.#startWatching({ root: null, shim: null }, record)
   }
 
-  #startWatching(
-    found: Pick<Live, 'root' | 'shim' | 'cgroup'> & { record: Pick<ProcessIdentity, 'bootId' | 'pidNamespace'> },
-  ): void {
+  #startWatching({ root, shim }: Pick<Live, 'root' | 'shim'>, record: Omit<LaunchRecord, 'workspace'>): void {
     const { owners, surroundings, heartbeatMaxIntervalMs, clock, log } = this.#context
-    const { root, shim, cgroup, record } = found
+    const cgroup = record.cgroup === null ? null : new Cgroup(record.cgroup)
     const marked = this.#desired.work.kind === 'launch'
     const tree = new Tree({
       ...{ runId: this.runId, root, shim, cgroup, marked, owners, surroundings },
@@ -277,8 +273,8 @@ export class Run {
     })
   }
 
-  async #failed({ code, message }: LaunchFailure): Promise<void> {
-    await this.facts.emit([{ type: 'LaunchFailed', data: { code, message } }])
+  async #failed(data: LaunchFailure): Promise<void> {
+    await this.facts.emit([{ type: 'LaunchFailed', data }])
   }
 
   /** Killed while it waited: there is nothing to prove but that no process was ever made. */
@@ -286,11 +282,8 @@ export class Run {
     const at = this.#context.clock().toISOString()
     const level = this.#context.cgroups === null ? 'process-scan' : 'cgroup-v2'
     const receipt = neverLaunchedReceipt(this.runId, level, this.#ladder.kill?.requestedAt ?? at, at)
-    const facts: FactBody[] = [
-      { type: 'TelemetrySummarised', data: {} },
-      { type: 'TreeGone', data: { receipt } },
-    ]
-    await this.facts.emit(facts)
+    const summary: FactBody = { type: 'TelemetrySummarised', data: {} }
+    await this.facts.emit([summary, { type: 'TreeGone', data: { receipt } }])
   }
 
   async #cleanUp(): Promise<void> {

@@ -1,0 +1,24 @@
+// A host in a process of its own: launches one run, kills it once it runs, and dies by SIGKILL at the point it is told.
+//   node host.ts DIRECTORY DESIRED_JSON KILL_JSON CRASH_POINT CGROUPS
+import type { DesiredRun } from '../../src/domain/host-link.ts'
+import { createHost } from '../../src/host/host.ts'
+
+const [hostDirectory = '', desired = '', kill = '', point = '', cgroups = 'auto'] = process.argv.slice(2)
+const run: DesiredRun = JSON.parse(desired)
+const log = { info() {}, warn() {}, error: (fields: object, message: string) => console.error(message, fields) }
+
+const host = await createHost({
+  ...{ hostDirectory, capacity: 1, log, sampleIntervalMs: 100 },
+  cgroups: cgroups === 'off' ? 'off' : 'auto',
+  crashPoint: (name) => {
+    if (name === point) process.kill(process.pid, 'SIGKILL')
+  },
+})
+await host.start()
+await host.want(run)
+for await (const facts of host.facts(new AbortController().signal)) {
+  for (const { body } of facts) {
+    if (body.type === 'RunStarted' && kill !== '') await host.want({ ...run, kill: JSON.parse(kill) })
+    if (body.type === 'RunCleaned') process.exit(0)
+  }
+}
