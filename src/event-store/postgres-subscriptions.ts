@@ -142,10 +142,12 @@ function startLive(connection: DatabaseConnection, reader: Reader, pollMs: numbe
   async function grown(position: number, signal: AbortSignal): Promise<void> {
     if (failure === undefined && (tail === undefined || tail.end <= position)) {
       const { promise, resolve } = Promise.withResolvers<void>()
-      waiting.add(resolve)
-      signal.addEventListener('abort', () => resolve(), { once: true })
+      const wake = () => resolve()
+      waiting.add(wake)
+      signal.addEventListener('abort', wake)
       await promise
-      waiting.delete(resolve)
+      waiting.delete(wake)
+      signal.removeEventListener('abort', wake)
     }
     if (failure !== undefined) throw failure.error
   }
