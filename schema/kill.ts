@@ -6,6 +6,7 @@ import { builder, requester } from './builder.ts'
 import { given } from './page.ts'
 import {
   AlreadyEndedType,
+  IdempotencyConflictType,
   InvalidInputType,
   PermissionDeniedType,
   RunNotFoundType,
@@ -19,7 +20,7 @@ const KillKindType = builder.enumType('KillKind', {
   values: {
     GRACEFUL: { value: 'graceful', description: 'SIGTERM, a grace period, SIGKILL.' },
     FORCE: { value: 'force', description: 'SIGKILL at once.' },
-    EMERGENCY: { value: 'emergency', description: 'SIGKILL at once, also while the event store is away.' },
+    EMERGENCY: { value: 'emergency', description: 'SIGKILL at once, recorded as an emergency.' },
   } as const satisfies Record<string, { value: KillKind; description: string }>,
 })
 
@@ -117,6 +118,7 @@ const KillRunResultType = builder.unionType('KillRunResult', {
     InvalidInputType,
     RunNotFoundType,
     AlreadyEndedType,
+    IdempotencyConflictType,
     PermissionDeniedType,
     StoreUnavailableType,
   ],

@@ -9,7 +9,8 @@ import { StoreUnavailable } from '../src/event-store/event-store.ts'
  */
 export function presentError(error: unknown, correlationId: string, log: Log): GraphQLError {
   const cause = causeOf(error)
-  if (cause instanceof GraphQLError) return located(error, cause.message, cause.extensions)
+  // The outer message also says where: `Variable "$input" has invalid value at .force: …`.
+  if (cause instanceof GraphQLError) return located(error, (error as Error).message, cause.extensions)
   if (cause instanceof InvalidCursor) return located(error, cause.message, { code: 'BAD_USER_INPUT' })
   if (cause instanceof StoreUnavailable) {
     log.warn({ err: cause, correlationId }, 'the event store is away: a read was refused')

@@ -57,6 +57,7 @@ export type KillRunResult =
   | InvalidInput
   | RunNotFound
   | AlreadyEnded
+  | IdempotencyConflict
   | PermissionDenied
   | StoreUnavailableFailure
 

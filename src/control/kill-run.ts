@@ -1,9 +1,12 @@
 import type { RequestKill } from '../domain/decide.ts'
-import { runIdSchema } from '../domain/ids.ts'
+import { type RunId, runIdSchema } from '../domain/ids.ts'
+import type { KillKind } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
-import type { AlreadyEnded, KillRunAnswer, KillRunResult, KillWait, RequestContext, RunNotFound } from './control.ts'
+import type { AlreadyEnded, IdempotencyConflict, KillRunAnswer, KillRunResult, KillWait, RequestContext, RunNotFound } from './control.ts'
+import { earlierKill } from './earlier-kill.ts'
 import { type Executed, execute } from './execute.ts'
 import { type KillRunInput, killRunInputSchema, parseInput } from './inputs.ts'
+import { loadRun } from './run-log.ts'
 import type { UseCaseDeps } from './use-case.ts'
 
 const action = 'killRun' as const
@@ -26,21 +29,21 @@ export async function killRun(
   }
   const { runId, reason, waitFor, timeoutMs } = parsed.value
   const command = commandOf(parsed.value)
-  const attempt = { action, target: runId, reason: reason ?? null, details: { kind: command.kind } }
+  const { kind, idempotencyKey } = command
+  const attempt = { action, target: runId, reason: reason ?? null, details: { kind, idempotencyKey } }
   const recorded = await deps.audit.allowed<Recorded>(context, attempt, async () => {
     const known = runIdSchema.safeParse(runId)
-    const executed = known.success ? await execute(deps.store, context, known.data, command, deps.now) : undefined
-    if (executed?.ok) return { result: { accepted: executed }, ...acceptance(executed) }
-    const failure = await failureOf(executed, runId, deps)
-    return { result: { failure }, outcome: failure.type, detail: failure.message }
+    const done = known.success ? await request(deps, context, known.data, command) : notFound(runId)
+    if ('type' in done) return { result: { failure: done }, outcome: done.type, detail: done.message }
+    return { result: { accepted: done }, ...acceptance(done) }
   })
   if ('failure' in recorded) return recorded.failure
   return waitAndAnswer(deps, recorded.accepted, waitFor, timeoutMs, signal)
 }
 
 type Accepted = Extract<Executed, { ok: true }>
-type Refused = Extract<Executed, { ok: false }>
-type Recorded = { accepted: Accepted } | { failure: RunNotFound | AlreadyEnded }
+type Failure = RunNotFound | AlreadyEnded | IdempotencyConflict
+type Recorded = { accepted: Accepted } | { failure: Failure }
 
 const targetOf = (input: unknown) => {
   const runId = (input as { runId?: unknown } | null)?.runId
@@ -52,12 +55,44 @@ function commandOf({ force, emergency, reason, idempotencyKey }: KillRunInput): 
   return { type: 'RequestKill', kind, reason: reason ?? null, idempotencyKey }
 }
 
-/** @param refused undefined: what was given is not even a run id. */
-async function failureOf(refused: Refused | undefined, runId: string, deps: UseCaseDeps) {
-  if (refused?.rejection.code !== 'AlreadyEnded' || refused.state === undefined) return notFound(runId)
+/** A retry with the same key gets what the first request got, whatever has become of the run since. */
+async function request(
+  deps: UseCaseDeps,
+  context: RequestContext,
+  runId: RunId,
+  command: RequestKill,
+): Promise<Accepted | Failure> {
+  const { idempotencyKey, kind } = command
+  const earlier =
+    idempotencyKey === undefined
+      ? undefined
+      : await earlierKill(deps.store, runId, context.actor, idempotencyKey)
+  if (earlier !== undefined && earlier !== kind) return conflict(runId, idempotencyKey, earlier)
+  if (earlier !== undefined) {
+    const loaded = await loadRun(deps.store, runId)
+    if (loaded !== undefined) return { ok: true, state: loaded.state, position: undefined }
+  }
+  const executed = await execute(deps.store, context, runId, command, deps.now)
+  return executed.ok ? executed : failureOf(executed, runId, deps)
+}
+
+const conflict = (runId: RunId, idempotencyKey: string | undefined, earlier: KillKind): IdempotencyConflict => ({
+  type: 'IdempotencyConflict',
+  message:
+    `The idempotency key ${JSON.stringify(idempotencyKey)} was used for a ${earlier} kill of ${runId}. ` +
+    'Use a new key for another kind of kill.',
+  runId,
+})
+
+async function failureOf(
+  refused: Extract<Executed, { ok: false }>,
+  runId: string,
+  deps: UseCaseDeps,
+): Promise<RunNotFound | AlreadyEnded> {
+  if (refused.rejection.code !== 'AlreadyEnded' || refused.state === undefined) return notFound(runId)
   const { status, endedAt } = refused.rejection
   return {
-    type: 'AlreadyEnded' as const,
+    type: 'AlreadyEnded',
     message: `Run ${runId} ended as ${status} at ${endedAt}; there is nothing left to kill.`,
     run: await deps.projected(refused.state, undefined),
   }
