@@ -2,8 +2,9 @@
 import { parseArgs } from 'node:util'
 import { append } from './append.ts'
 import { type Bench, type BenchResult, machine } from './bench.ts'
+import { kill } from './kill.ts'
 
-const benches: readonly Bench[] = [append]
+const benches: readonly Bench[] = [append, kill]
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })
