@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { isRunning } from '../../../src/host/process-table.ts'
+import { isRunning, ProcessReader } from '../../../src/host/process-table.ts'
 import { readIdentity } from '../../../src/os/process-identity.ts'
 import { createHostWorld, type HostWorld, tree } from '../../support/host-world.ts'
 import { waitUntil } from '../../support/wait-until.ts'
@@ -128,3 +130,29 @@ describe.each(['auto', 'off'] as const)('a kill, cgroups %s', (cgroups) => {
     expect((await world.host.report()).slots).toEqual({ capacity: 1, used: 1, waiting: 0 })
   })
 })
+
+it('[M1] without cgroups a chain of processes that replace themselves is never called gone while it lives', async () => {
+  const world = await createHostWorld({ cgroups: 'off' })
+  try {
+    const run = await world.launch(['sh', tree('chain.sh')])
+    const ended = () => world.types(run.runId).find((type) => type === 'TreeNotProven' || type === 'TreeGone')
+    await world.fact(run.runId, 'RunStarted')
+    await world.kill(run, 'force', { proofDeadlineMs: 400 })
+    const said = await waitUntil(ended, 'an answer')
+    if (said === 'TreeGone') expect(await lives(run.runId)).toBe(false)
+    writeFileSync(join(world.workspace(run.runId), 'stop'), '')
+    expect((await world.fact(run.runId, 'TreeGone')).receipt.proven).toBe(true)
+    expect(await lives(run.runId)).toBe(false)
+  } finally {
+    await world.end()
+  }
+})
+
+/** Looked for long enough that a living chain would have shown a link. */
+async function lives(runId: string): Promise<boolean> {
+  const reader = new ProcessReader()
+  for (let look = 0; look < 20; look += 1) {
+    if ((await reader.read()).markedBy(runId).some(({ alive }) => alive)) return true
+  }
+  return false
+}
