@@ -2,7 +2,15 @@ import type { RequestKill } from '../domain/decide.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
 import type { KillKind } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
-import type { AlreadyEnded, IdempotencyConflict, KillRunAnswer, KillRunResult, KillWait, RequestContext, RunNotFound } from './control.ts'
+import type {
+  AlreadyEnded,
+  IdempotencyConflict,
+  KillRunAnswer,
+  KillRunResult,
+  KillWait,
+  RequestContext,
+  RunNotFound,
+} from './control.ts'
 import { earlierKill } from './earlier-kill.ts'
 import { type Executed, execute } from './execute.ts'
 import { type KillRunInput, killRunInputSchema, parseInput } from './inputs.ts'
@@ -64,9 +72,7 @@ async function request(
 ): Promise<Accepted | Failure> {
   const { idempotencyKey, kind } = command
   const earlier =
-    idempotencyKey === undefined
-      ? undefined
-      : await earlierKill(deps.store, runId, context.actor, idempotencyKey)
+    idempotencyKey === undefined ? undefined : await earlierKill(deps.store, runId, context.actor, idempotencyKey)
   if (earlier !== undefined && earlier !== kind) return conflict(runId, idempotencyKey, earlier)
   if (earlier !== undefined) {
     const loaded = await loadRun(deps.store, runId)

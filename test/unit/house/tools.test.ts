@@ -8,10 +8,13 @@ const project = join(import.meta.dirname, '../../..')
 const tsc = join(project, 'node_modules/typescript/bin/tsc')
 const biome = join(project, 'node_modules/@biomejs/biome/bin/biome')
 
+// tsc would leave Node.js's compile cache in the temporary directory.
+const env = { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' }
+
 /** Through this very Node.js: the machine's own may be too old, and npm is not needed to run a tool. */
 function run(tool: string, args: string[], cwd = project): Promise<{ status: number; output: string }> {
   return new Promise((resolve) => {
-    execFile(process.execPath, [tool, ...args], { cwd, maxBuffer: 16 * 2 ** 20 }, (error, stdout, stderr) => {
+    execFile(process.execPath, [tool, ...args], { cwd, env, maxBuffer: 16 * 2 ** 20 }, (error, stdout, stderr) => {
       resolve({
         status: error === null ? 0 : typeof error.code === 'number' ? error.code : -1,
         output: stdout + stderr,
