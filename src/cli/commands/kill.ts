@@ -68,12 +68,12 @@ export function addKill(program: Command, context: CliContext): void {
 
 async function kill(context: CliContext, id: string, options: Options, signal: AbortSignal): Promise<void> {
   const server = context.connect(options)
-  const before = await fetchRun(server, id)
-  const progress = followProgress(context, server, before, signal)
+  const before = await runBefore(server, id)
+  const progress = before && followProgress(context, server, before, signal)
   try {
     const { killRun } = await requestKill(server, id, options, signal)
     if (isAnswer<KillAnswer>(killRun, 'KillRunAnswer')) {
-      await progress.reached(killRun.run.revision)
+      await progress?.reached(killRun.run.revision)
       return await report(context, killRun, options)
     }
     throw killRun.__typename === 'AlreadyEnded' ? alreadyEnded(killRun as AlreadyEnded) : failureOf(killRun)
@@ -85,7 +85,17 @@ async function kill(context: CliContext, id: string, options: Options, signal: A
       `See: runwarden show ${id}`,
     )
   } finally {
-    progress.stop()
+    progress?.stop()
+  }
+}
+
+/** undefined: it cannot be read. The kill is asked for all the same: its answer says why, and the attempt is recorded. */
+async function runBefore(server: Connection, id: string): Promise<RunDetails | undefined> {
+  try {
+    return await fetchRun(server, id)
+  } catch (error) {
+    if (error instanceof CliError) return undefined
+    throw error
   }
 }
 

@@ -325,7 +325,10 @@ describe('kill', () => {
   })
 
   it('[R40] no such run: 3; already ended: 5, with what it ended as', async () => {
+    answer = { __typename: 'RunNotFound', message: 'There is no such run.', runId: 'run_ffffffffffff' }
     expect((await cli(['kill', 'run_ffffffffffff'])).code).toBe(3)
+    // It was asked for all the same: the server records every attempt.
+    expect(asked).toMatchObject([{ runId: 'run_ffffffffffff' }])
     answer = { __typename: 'AlreadyEnded', message: 'It ended as KILLED.', run: killedRun }
     const ended = await cli(['kill', id])
     expect(ended).toMatchObject({ code: 5, stdout: '' })
