@@ -49,18 +49,23 @@ const projectionWaitMs = 2_000
 
 export function createControl(deps: ControlDeps): RunningControl {
   const { projector, pool, host, log, now } = deps
-  const store = gatedStore(deps.store, deps.storeAway)
+  let opened = false
+  const away = () => deps.storeAway() ?? (opened ? undefined : 'It is being opened.')
+  /** The doors' way to the store. */
+  const store = gatedStore(deps.store, away)
   const closing = new AbortController()
   const feed = createRunFeed(store)
-  const dispatcher = createHostDispatcher(store, host, deps.checkpoint, log)
-  const recorder = createFactRecorder(store, host, log)
+  const dispatcher = createHostDispatcher(deps.store, host, deps.checkpoint, log)
+  const recorder = createFactRecorder(deps.store, host, log)
   const audit = createAuditLog(store, deps.auditSpool, now, (position) => followed(position, ['audit']))
   const refusedAccess = createRefusedAccess(audit, log)
   const useCase: UseCaseDeps = { store, host, audit, feed, now, projected }
   let loops: Promise<unknown> = Promise.resolve()
 
   async function start(): Promise<void> {
-    const head = await store.head()
+    const head = await deps.store.head()
+    await dispatcher.prepare()
+    opened = true
     const { signal } = closing
     loops = Promise.all([
       keepRunning('run feed', () => feed.follow(head, signal), log, signal),
@@ -113,7 +118,7 @@ export function createControl(deps: ControlDeps): RunningControl {
 
   /** What reads the projections' tables says in the same words why it cannot. */
   async function available<Result>(read: () => Promise<Result>): Promise<Result> {
-    const why = deps.storeAway()
+    const why = away()
     if (why !== undefined) throw new StoreUnavailable(why)
     return read()
   }
@@ -134,7 +139,7 @@ export function createControl(deps: ControlDeps): RunningControl {
   }
 
   async function projectionChecks() {
-    if (deps.storeAway() !== undefined) return []
+    if (away() !== undefined) return []
     const projections = await projector.status()
     return projections.map(({ name, state, lag, error }) => ({
       name: `projection:${name}`,

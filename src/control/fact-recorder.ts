@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { absorb } from '../domain/absorb.ts'
-import type { Fact, HostLink } from '../domain/host-link.ts'
+import { type Fact, factSchema, type HostLink } from '../domain/host-link.ts'
 import { type RunId, runStream, telemetryStream } from '../domain/ids.ts'
 import type { NewRunEvent, RunEventBody } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
@@ -13,12 +13,21 @@ import { envelope, foldNew, lastTelemetrySequence, loadRun } from './run-log.ts'
 export type FactRecorder = {
   /** Records the host's facts until the signal aborts. While the store is away the host keeps them. */
   run(signal: AbortSignal): Promise<void>
-  /** Runs with a fact that could not be recorded for another reason than an outage; it stays with the host. */
+  /**
+   * Runs with a fact that could not be recorded for another reason than an outage. It stays with the host, which offers
+   * it again now and then; once it can be recorded, the run goes on from there.
+   */
   stuck(): { runId: RunId; error: string }[]
 }
 
 /** What the recorder remembers of a live run, so that a heartbeat does not cost a read of the whole stream. */
 type Known = { state: RunState; telemetrySequence: number }
+
+/** `at`: the first fact that may be missing in the store. */
+type Stuck = { at: number; error: string }
+
+/** What was read before an append may be outdated by the time of it: that is no reason to be stuck. */
+const triesMax = 3
 
 /**
  * From the host to the store: each fact becomes one event, however often it is offered. Its number makes the event's
@@ -26,7 +35,7 @@ type Known = { state: RunState; telemetrySequence: number }
  */
 export function createFactRecorder(store: EventStore, host: HostLink, log: Log): FactRecorder {
   const known = new Map<RunId, Known>()
-  const stuck = new Map<RunId, string>()
+  const stuck = new Map<RunId, Stuck>()
 
   async function run(signal: AbortSignal): Promise<void> {
     for await (const batch of host.facts(signal)) {
@@ -38,16 +47,23 @@ export function createFactRecorder(store: EventStore, host: HostLink, log: Log):
   }
 
   async function recordUntilDone(runId: RunId, facts: Fact[], signal: AbortSignal): Promise<void> {
-    if (stuck.has(runId)) return
+    const before = stuck.get(runId)
+    const at = facts[0]?.sequence ?? 0
+    // Nothing overtakes the fact that the run is stuck at.
+    if (before !== undefined && at > before.at) return
+    let triesLeft = before === undefined ? triesMax : 1
     for (let delay = 50; !signal.aborted; delay = Math.min(delay * 2, 2_000)) {
       try {
-        await record(runId, facts)
+        await record(runId, facts, signal)
+        stuck.delete(runId)
         return
       } catch (error) {
         known.delete(runId)
-        if (!(error instanceof StoreUnavailable)) {
-          stuck.set(runId, (error as Error).message)
-          log.error({ err: error, runId }, 'facts of a run could not be recorded; the host keeps them')
+        if (!(error instanceof StoreUnavailable)) triesLeft -= 1
+        if (triesLeft === 0) {
+          stuck.set(runId, { at, error: (error as Error).message })
+          if (before === undefined)
+            log.error({ err: error, runId }, 'facts of a run cannot be recorded; the host keeps them')
           return
         }
       }
@@ -55,8 +71,11 @@ export function createFactRecorder(store: EventStore, host: HostLink, log: Log):
     }
   }
 
-  async function record(runId: RunId, facts: Fact[]): Promise<void> {
-    while (!(await tryRecord(runId, facts))) known.delete(runId)
+  async function record(runId: RunId, facts: Fact[], signal: AbortSignal): Promise<void> {
+    while (!(await tryRecord(runId, facts))) {
+      if (signal.aborted) return
+      known.delete(runId)
+    }
     const last = facts.at(-1)
     if (last !== undefined) await host.acknowledge(runId, last.sequence)
     const state = known.get(runId)?.state
@@ -97,11 +116,12 @@ export function createFactRecorder(store: EventStore, host: HostLink, log: Log):
 
   return {
     run,
-    stuck: () => [...stuck].map(([runId, error]) => ({ runId, error })),
+    stuck: () => [...stuck].map(([runId, { error }]) => ({ runId, error })),
   }
 }
 
 function eventOf(fact: Fact, body: RunEventBody, state: RunState): NewRunEvent {
+  assertFits(fact)
   return envelope(body, {
     eventId: eventIdOf(fact),
     actor: { kind: 'host', id: fact.host },
@@ -110,6 +130,16 @@ function eventOf(fact: Fact, body: RunEventBody, state: RunState): NewRunEvent {
     occurredAt: fact.occurredAt,
     fact: { host: fact.host, sequence: fact.sequence },
   })
+}
+
+/** A stream that cannot be read any more would be worse than a fact that is missing: it stops whoever folds it. */
+function assertFits(fact: Fact): void {
+  const { error } = factSchema.safeParse(fact)
+  if (error !== undefined) {
+    throw new Error(`fact ${fact.sequence} of ${fact.runId} is no ${fact.body.type}: ${error.message}`, {
+      cause: error,
+    })
+  }
 }
 
 /** The same fact always has the same id (RFC 9562, version 8). */

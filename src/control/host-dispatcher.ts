@@ -14,6 +14,8 @@ export type DispatchCheckpoint = {
 }
 
 export type HostDispatcher = {
+  /** Fixes where a new host begins to listen. What is requested of it before this, it is never told. */
+  prepare(): Promise<void>
   /** Tells the host what should be true of its runs, until the signal aborts. */
   run(signal: AbortSignal): Promise<void>
   /** The host has been told about every run that it knew when this process began. */
@@ -33,14 +35,16 @@ export function createHostDispatcher(
   checkpoint: DispatchCheckpoint,
   log: Log,
 ): HostDispatcher {
-  let reconciled = false
+  /** What the host knew and has not been told yet; undefined before it was asked. */
+  let unreconciled: Set<RunId> | undefined
   /** Runs that the host could not be told about (its disk is full, say): each is tried again on its own. */
   const behind = new Set<RunId>()
 
   async function run(signal: AbortSignal): Promise<void> {
-    const after = (await checkpoint.read()) ?? (await firstCheckpoint())
-    for (const runId of await host.known()) await tell(runId, signal)
-    reconciled = true
+    const after = await startingPoint()
+    const known = await host.known()
+    unreconciled ??= new Set(known)
+    for (const runId of known) await tell(runId, signal)
     let written = Date.now()
     for await (const { events, position } of store.subscribe({
       after,
@@ -54,13 +58,24 @@ export function createHostDispatcher(
       }
       await Promise.all([...runs].map((runId) => tell(runId, signal)))
       if (behind.size === 0 && Date.now() - written >= checkpointEveryMs) {
-        await checkpoint.write(position)
+        await writeCheckpoint(position)
         written = Date.now()
       }
     }
   }
 
-  async function firstCheckpoint(): Promise<number> {
+  /** Without it the host only hears again, after a restart, what it knows: no reason to keep anything from it now. */
+  async function writeCheckpoint(position: number): Promise<void> {
+    try {
+      await checkpoint.write(position)
+    } catch (error) {
+      log.warn({ err: error, position }, 'how far this host has been told could not be kept; trying again')
+    }
+  }
+
+  async function startingPoint(): Promise<number> {
+    const known = await checkpoint.read()
+    if (known !== undefined) return known
     const head = await store.head()
     await checkpoint.write(head)
     return head
@@ -93,15 +108,20 @@ export function createHostDispatcher(
 
   async function tellOnce(runId: RunId): Promise<void> {
     const loaded = await loadRun(store, runId)
-    if (loaded === undefined || loaded.state.host !== host.hostId || isFinished(loaded.state)) return
-    const telemetrySequence = await lastTelemetrySequence(store, runId)
-    await host.want(desired(loaded.state, loaded.order, telemetrySequence))
+    if (loaded !== undefined && loaded.state.host === host.hostId && !isFinished(loaded.state)) {
+      const telemetrySequence = await lastTelemetrySequence(store, runId)
+      await host.want(desired(loaded.state, loaded.order, telemetrySequence))
+    }
+    unreconciled?.delete(runId)
   }
 
   return {
+    async prepare() {
+      await startingPoint()
+    },
     run,
     get reconciled() {
-      return reconciled
+      return unreconciled?.size === 0
     },
   }
 }

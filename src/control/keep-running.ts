@@ -2,6 +2,8 @@ import { StoreUnavailable } from '../event-store/event-store.ts'
 import { delayOrAbort } from './delay.ts'
 import type { Log } from './log.ts'
 
+const pauseMs = { shortest: 100, longest: 10_000 }
+
 /**
  * Runs a loop until the signal aborts. It should end only then; when it breaks (an outage, or a bug) it is begun again
  * after a pause of 100 ms to 10 s, because a control plane that has silently stopped listening is the worst kind.
@@ -12,7 +14,9 @@ export async function keepRunning(
   log: Log,
   signal: AbortSignal,
 ): Promise<void> {
-  for (let delay = 100; !signal.aborted; delay = Math.min(delay * 2, 10_000)) {
+  let pause = pauseMs.shortest
+  while (!signal.aborted) {
+    const begun = performance.now()
     try {
       await loop()
     } catch (error) {
@@ -20,6 +24,9 @@ export async function keepRunning(
       if (error instanceof StoreUnavailable) log.warn({ err: error }, `${name}: the event store is away; trying again`)
       else log.error({ err: error }, `${name} broke; beginning again`)
     }
-    await delayOrAbort(delay, signal)
+    // It had worked: what broke it now is not what broke it then.
+    if (performance.now() - begun > pauseMs.longest) pause = pauseMs.shortest
+    await delayOrAbort(pause, signal)
+    pause = Math.min(pause * 2, pauseMs.longest)
   }
 }

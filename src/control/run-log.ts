@@ -42,7 +42,10 @@ export async function lastTelemetrySequence(store: EventStore, runId: RunId): Pr
 
 export function fold(state: RunState | undefined, event: RecordedEvent): RunState | undefined {
   const runEvent = readRunEvent(event)
-  return runEvent === undefined ? state : evolve(state, runEvent)
+  if (runEvent !== undefined) return evolve(state, runEvent)
+  // Of a newer version, and nothing to us; yet the stream is longer by it, which appends are checked against.
+  const isLifecycle = state !== undefined && event.stream === runStream(state.runId)
+  return isLifecycle ? { ...state, revision: event.revision } : state
 }
 
 export const envelope = (body: RunEventBody, metadata: EventMetadata): NewRunEvent =>
