@@ -1,5 +1,6 @@
 import { type FileHandle, open, readFile, rm } from 'node:fs/promises'
-import type { NewEvent } from '../domain/event.ts'
+import { z } from 'zod'
+import { eventMetadataSchema, type NewEvent } from '../domain/event.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
 import { delayOrAbort } from './delay.ts'
 import type { Log } from './log.ts'
@@ -61,7 +62,8 @@ async function appendLine(path: string, line: string): Promise<void> {
   try {
     file = await open(path, 'a', 0o600)
     if ((await file.stat()).size > spoolBytesMax) throw new Error(`the audit spool ${path} is full`)
-    await file.appendFile(`${line}\n`)
+    // A crash may have torn the line before; this one must not become part of it.
+    await file.appendFile(`\n${line}\n`)
     await file.datasync()
   } finally {
     await file?.close()
@@ -77,14 +79,20 @@ async function readIfThere(path: string): Promise<string> {
   }
 }
 
+const entrySchema = z.object({
+  stream: z.string(),
+  event: z.object({ type: z.string(), v: z.number(), data: z.unknown(), metadata: eventMetadataSchema }),
+})
+type Entry = z.infer<typeof entrySchema>
+
 /** A line that was torn by a crash cannot be repaired: it is logged and passed over. */
-function entriesOf(text: string, log: Log): { stream: string; event: NewEvent }[] {
+function entriesOf(text: string, log: Log): Entry[] {
   return text
     .split('\n')
     .filter((line) => line !== '')
     .flatMap((line) => {
       try {
-        return [JSON.parse(line) as { stream: string; event: NewEvent }]
+        return [entrySchema.parse(JSON.parse(line))]
       } catch (error) {
         log.warn({ err: error, line }, 'a line of the audit spool is torn')
         return []

@@ -12,13 +12,22 @@ export function createRefusedAccess(audit: AuditLog, log: Log): RefusedAccess {
   let refused = 0
   let latest = ''
   let timer: NodeJS.Timeout | undefined
-  let writing: Promise<void> = Promise.resolve()
+  let writing: Promise<unknown> = Promise.resolve()
 
   function record(detail: string): void {
     refused += 1
     latest = detail
-    if (timer !== undefined) return
-    write()
+    if (timer === undefined) write()
+  }
+
+  function write(): void {
+    const attempt = { action: 'authenticate' as const, target: null, reason: null, details: { refused } }
+    const context = { actor: { kind: 'user' as const, id: 'anonymous' }, correlationId: randomUUID() }
+    refused = 0
+    const written = audit.denied(context, attempt, latest).catch((error: unknown) => {
+      log.error({ err: error }, 'a refused access could not be recorded')
+    })
+    writing = Promise.all([writing, written])
     timer = setTimeout(() => {
       timer = undefined
       if (refused > 0) write()
@@ -26,19 +35,9 @@ export function createRefusedAccess(audit: AuditLog, log: Log): RefusedAccess {
     timer.unref()
   }
 
-  function write(): void {
-    const attempt = { action: 'authenticate' as const, target: null, reason: null, details: { refused } }
-    const context = { actor: { kind: 'user' as const, id: 'anonymous' }, correlationId: randomUUID() }
-    refused = 0
-    writing = audit.denied(context, attempt, latest).catch((error: unknown) => {
-      log.error({ err: error }, 'a refused access could not be recorded')
-    })
-  }
-
   async function settle(): Promise<void> {
-    clearTimeout(timer)
-    await writing
     if (refused > 0) write()
+    clearTimeout(timer)
     await writing
   }
 
