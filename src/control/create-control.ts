@@ -81,8 +81,8 @@ export function createControl(deps: ControlDeps): RunningControl {
     await refusedAccess.settle()
   }
 
-  async function projected(state: RunState, position: number | undefined): Promise<RunState> {
-    await followed(position ?? 0, projector.names)
+  async function projected(state: RunState, position: number): Promise<RunState> {
+    await followed(position, projector.names)
     try {
       const row = await findRun(pool, state.runId)
       return row !== undefined && row.revision >= state.revision ? row : state
@@ -124,7 +124,7 @@ export function createControl(deps: ControlDeps): RunningControl {
   }
 
   async function readiness(): Promise<Readiness> {
-    const checks = [await storeCheck(), ...(await projectionChecks()), hostCheck(), factsCheck()]
+    const checks = [await storeCheck(), ...(await projectionChecks()), hostCheck(), await journalCheck(), factsCheck()]
     return { ready: checks.every(({ ok }) => ok), checks }
   }
 
@@ -153,6 +153,13 @@ export function createControl(deps: ControlDeps): RunningControl {
     ok: dispatcher.reconciled,
     detail: dispatcher.reconciled ? 'reconciled' : 'not yet reconciled with the event store',
   })
+
+  /** A host that can keep its facts in memory only would forget them in a crash. */
+  async function journalCheck() {
+    const { checks } = await host.report()
+    const failed = checks.find(({ name, ok }) => name === 'journals' && !ok)
+    return { name: 'journals', ok: failed === undefined, detail: failed?.detail ?? 'all facts are on the disk' }
+  }
 
   function factsCheck() {
     const stuck = recorder.stuck()

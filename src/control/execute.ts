@@ -4,12 +4,12 @@ import { type RunId, runStream } from '../domain/ids.ts'
 import type { RunState } from '../domain/run-state.ts'
 import type { EventStore } from '../event-store/event-store.ts'
 import type { RequestContext } from './control.ts'
-import { envelope, foldNew, loadRun } from './run-log.ts'
+import { envelope, foldNew, type LoadedRun, loadRun } from './run-log.ts'
 
 export type Executed =
-  /** `position` of the last event written; undefined when the request joined what is under way. */
-  | { ok: true; state: RunState; position: number | undefined }
-  | { ok: false; rejection: Rejection; state: RunState | undefined }
+  /** `position` of the run's last event. `joined`: nothing was written, for what was asked for is under way already. */
+  | { ok: true; state: RunState; position: number; joined: boolean }
+  | { ok: false; rejection: Rejection; run: LoadedRun | undefined }
 
 /** Facts of a busy run come a few per second: this many lost races in a row mean a bug, not bad luck. */
 const attemptsMax = 50
@@ -26,10 +26,11 @@ export async function execute(
   now: () => Date,
 ): Promise<Executed> {
   for (let attempt = 0; attempt < attemptsMax; attempt++) {
-    const state = (await loadRun(store, runId))?.state
+    const run = await loadRun(store, runId)
+    const state = run?.state
     const decision = decide(command, state)
-    if (!decision.ok) return { ok: false, rejection: decision.rejection, state }
-    if (decision.events.length === 0 && state !== undefined) return { ok: true, state, position: undefined }
+    if (!decision.ok) return { ok: false, rejection: decision.rejection, run }
+    if (decision.events.length === 0 && run !== undefined) return { ok: true, ...run, joined: true }
     const events = decision.events.map((body) =>
       envelope(body, {
         eventId: randomUUID(),
@@ -40,7 +41,7 @@ export async function execute(
     )
     const appended = await store.append(runStream(runId), events, state?.revision ?? 'no-stream')
     if (appended.outcome === 'appended') {
-      return { ok: true, state: foldNew(state, events, runStream(runId)), position: appended.position }
+      return { ok: true, state: foldNew(state, events, runStream(runId)), position: appended.position, joined: false }
     }
   }
   throw new Error(`${command.type} for ${runId} lost the race for its stream ${attemptsMax} times in a row`)

@@ -2,6 +2,7 @@ import type { RequestKill } from '../domain/decide.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
 import type { KillKind } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
+import { StoreUnavailable } from '../event-store/event-store.ts'
 import type {
   AlreadyEnded,
   IdempotencyConflict,
@@ -14,6 +15,7 @@ import type {
 import { earlierKill } from './earlier-kill.ts'
 import { type Executed, execute } from './execute.ts'
 import { type KillRunInput, killRunInputSchema, parseInput } from './inputs.ts'
+import type { RunFeed, SeenRun } from './run-feed.ts'
 import { loadRun } from './run-log.ts'
 import type { UseCaseDeps } from './use-case.ts'
 
@@ -76,7 +78,7 @@ async function request(
   if (earlier !== undefined && earlier !== kind) return conflict(runId, idempotencyKey, earlier)
   if (earlier !== undefined) {
     const loaded = await loadRun(deps.store, runId)
-    if (loaded !== undefined) return { ok: true, state: loaded.state, position: undefined }
+    if (loaded !== undefined) return { ok: true, ...loaded, joined: true }
   }
   const executed = await execute(deps.store, context, runId, command, deps.now)
   return executed.ok ? executed : failureOf(executed, runId, deps)
@@ -95,12 +97,12 @@ async function failureOf(
   runId: string,
   deps: UseCaseDeps,
 ): Promise<RunNotFound | AlreadyEnded> {
-  if (refused.rejection.code !== 'AlreadyEnded' || refused.state === undefined) return notFound(runId)
+  if (refused.rejection.code !== 'AlreadyEnded' || refused.run === undefined) return notFound(runId)
   const { status, endedAt } = refused.rejection
   return {
     type: 'AlreadyEnded',
     message: `Run ${runId} ended as ${status} at ${endedAt}; there is nothing left to kill.`,
-    run: await deps.projected(refused.state, undefined),
+    run: await deps.projected(refused.run.state, refused.run.position),
   }
 }
 
@@ -111,7 +113,7 @@ const notFound = (runId: string): RunNotFound => ({
 })
 
 const acceptance = (executed: Accepted) =>
-  executed.position === undefined
+  executed.joined
     ? {
         outcome: 'JOINED',
         detail: `A ${executed.state.kill?.kind} kill was under way already; this request joined it.`,
@@ -126,11 +128,8 @@ async function waitAndAnswer(
   signal: AbortSignal,
 ): Promise<KillRunAnswer> {
   const reached = reachedBy[waitFor]
-  const timeout = AbortSignal.timeout(timeoutMs)
-  const last =
-    waitFor === 'ACCEPTED'
-      ? accepted
-      : ((await deps.feed.wait(accepted.state.runId, reached, AbortSignal.any([timeout, signal]))) ?? accepted)
+  const until = AbortSignal.any([AbortSignal.timeout(timeoutMs), signal])
+  const last = waitFor === 'ACCEPTED' ? accepted : await waitForRun(deps.feed, accepted, reached, until)
   const run = await deps.projected(last.state, last.position)
   const proven = run.status !== 'KILL_UNVERIFIED' && run.receipt?.proven === true
   return {
@@ -140,9 +139,24 @@ async function waitAndAnswer(
     killedAt: run.status === 'KILLED' ? run.endedAt : null,
     cleanupStatus: run.cleanup.status,
     message: messageOf(run, proven),
-    joined: accepted.position === undefined,
+    joined: accepted.joined,
     waitExpired: !reached(last.state),
     run,
+  }
+}
+
+/** The kill is recorded: a store that goes away now must not be answered as if nothing had been done. */
+async function waitForRun(
+  feed: RunFeed,
+  accepted: Accepted,
+  reached: (run: RunState) => boolean,
+  until: AbortSignal,
+): Promise<SeenRun> {
+  try {
+    return (await feed.wait(accepted.state.runId, reached, until)) ?? accepted
+  } catch (error) {
+    if (!(error instanceof StoreUnavailable)) throw error
+    return accepted
   }
 }
 

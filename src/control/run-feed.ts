@@ -51,7 +51,8 @@ export function createRunFeed(store: EventStore): RunFeed {
     }
     let receive = (event: RecordedEvent): void => void early.push(event)
     const stop = listen(runId, (event) => receive(event))
-    signal.addEventListener('abort', () => resolve(), { once: true })
+    const onAbort = () => resolve()
+    signal.addEventListener('abort', onAbort)
     try {
       seen = await loadRun(store, runId)
       if (seen === undefined || reached(seen.state) || signal.aborted) return seen
@@ -61,6 +62,7 @@ export function createRunFeed(store: EventStore): RunFeed {
       return seen
     } finally {
       stop()
+      signal.removeEventListener('abort', onAbort)
     }
   }
 

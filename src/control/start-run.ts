@@ -41,16 +41,12 @@ async function answer(deps: UseCaseDeps, command: RequestRun, executed: Executed
   if (isConflict(command, executed)) {
     return { type: 'IdempotencyConflict', message: conflictMessage(command), runId: command.runId }
   }
-  return {
-    type: 'StartRunAnswer',
-    run: await deps.projected(executed.state, executed.ok ? executed.position : undefined),
-  }
+  return { type: 'StartRunAnswer', run: await deps.projected(executed.state, executed.position) }
 }
 
 function outcomeOf(command: RequestRun, executed: Executed): { outcome: string; detail: string } {
   if (isConflict(command, executed)) return { outcome: 'IdempotencyConflict', detail: conflictMessage(command) }
-  const joined = executed.ok && executed.position === undefined
-  return joined
+  return executed.joined
     ? { outcome: 'JOINED', detail: 'The same request had started this run already.' }
     : { outcome: 'ACCEPTED', detail: `Run ${command.runId} was requested.` }
 }
@@ -79,4 +75,7 @@ export const newRunId = (): RunId => `run_${randomBytes(6).toString('hex')}`
 
 /** The same actor and key always mean the same run, so that a retry needs no index to find it. */
 const runIdOf = (actor: Actor, key: string): RunId =>
-  `run_${createHash('sha256').update(`${actor.kind}:${actor.id}:${key}`).digest('hex').slice(0, 12)}`
+  `run_${createHash('sha256')
+    .update(JSON.stringify([actor.kind, actor.id, key]))
+    .digest('hex')
+    .slice(0, 12)}`

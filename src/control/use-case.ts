@@ -15,5 +15,5 @@ export type UseCaseDeps = {
    * The run as readers see it, once the projection has passed `position`. When the projection does not get there in
    * time (it has failed, or is being rebuilt), the given state: it was folded from the same events.
    */
-  projected(state: RunState, position: number | undefined): Promise<RunState>
+  projected(state: RunState, position: number): Promise<RunState>
 }
