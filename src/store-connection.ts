@@ -48,7 +48,6 @@ export function openStore(
   async function open(): Promise<void> {
     await migrate(pool)
     await bindToStore(dataDirectory, await store.storeId())
-    why = undefined
     projector.start()
   }
 
@@ -58,6 +57,7 @@ export function openStore(
       try {
         if (!reached) await open()
         reached = true
+        why = undefined
         await opened()
         return
       } catch (error) {
