@@ -94,6 +94,21 @@ it('half a character at the very end of the output is shown as what it is', asyn
   expect(reads.map(({ text }) => text).join('')).toBe('a\uFFFD')
 })
 
+it('a character that the host keeps in two files (output was moved away in the middle of it) is one character', async () => {
+  const bytes = Buffer.from('a€😀z')
+  for (let edge = 1; edge < bytes.length; edge += 1) {
+    const host = scriptedHost()
+    host.write(runId, bytes, true)
+    const { readOutput } = host.link
+    host.link.readOutput = async (id, offset, maxBytes) => {
+      const chunk = await readOutput(id, offset, offset < edge ? Math.min(maxBytes, edge - offset) : maxBytes)
+      return chunk && { ...chunk, ended: chunk.next === bytes.length }
+    }
+    const reads = await collect(followRunOutput(host.link, begun, runId, 0, AbortSignal.timeout(5_000)))
+    expect(reads.map(({ text }) => text).join('')).toBe('a€😀z')
+  }
+})
+
 it('an offset beyond the end says where the end is; a negative one begins at the beginning', async () => {
   const host = scriptedHost()
   host.write(runId, Buffer.from('text'))
