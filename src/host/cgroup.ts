@@ -178,8 +178,11 @@ function listOrEmpty(path: string) {
   }
 }
 
-/** ENODEV: the cgroup was removed while its file was open. */
+/**
+ * ENODEV: the cgroup was removed while its file was open. ENOTSUP: the run made it a threaded one, which has neither a
+ * list of processes nor a kill; what is above it lists them still, and `populated` holds for it too.
+ */
 function isMissing(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException
-  return code === 'ENOENT' || code === 'ENODEV'
+  return code === 'ENOENT' || code === 'ENODEV' || code === 'ENOTSUP'
 }

@@ -1,6 +1,9 @@
 import type { LadderRun } from './kill-ladder.ts'
 
-type EndedRun = Pick<LadderRun, 'root' | 'visible' | 'facts' | 'rootExit' | 'exitMayCome' | 'bell' | 'clock' | 'signal'>
+type EndedRun = Pick<
+  LadderRun,
+  'root' | 'visible' | 'facts' | 'rootExit' | 'exitMayCome' | 'wakeShim' | 'bell' | 'clock' | 'signal'
+>
 
 /** The shim writes the status within a millisecond of the root's end; a machine that thrashes needs longer. */
 const exitWaitMs = 2_000
@@ -24,6 +27,7 @@ export async function awaitExit(run: EndedRun): Promise<void> {
     await noteExit(run)
     if (facts.has('ProcessExited')) return
     if (!mayCome) break
+    run.wakeShim()
     await bell.wait(pollMs, signal)
   }
   if (signal.aborted) return

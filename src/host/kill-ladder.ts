@@ -31,6 +31,8 @@ export type LadderRun = {
   rootExit(): RootExit | undefined
   /** Somebody is there to write down how the root ended. */
   exitMayCome(): boolean
+  /** A run can stop its parent; whoever is to write down the exit goes on then. */
+  wakeShim(): void
   readTable(): Promise<ProcessTable>
   /** Reads the rest of what the run said of itself, and sums up. */
   summary(): Promise<FactBody & { type: 'TelemetrySummarised' }>

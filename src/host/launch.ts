@@ -67,7 +67,8 @@ function takeClaim(claim: string): 'shim' | 'host' {
     symlinkSync('taken-by-host', claim)
     return 'host'
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') return 'shim'
+    // Where the whole directory is gone, a run that was launched may have removed it.
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' || isGone(error)) return 'shim'
     throw error
   }
 }

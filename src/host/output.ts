@@ -1,5 +1,15 @@
-import { closeSync, constants, fstatSync, openSync, readSync, statSync, truncateSync } from 'node:fs'
-import { copyFile, open, rename } from 'node:fs/promises'
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  truncateSync,
+  writeSync,
+} from 'node:fs'
+import { copyFile } from 'node:fs/promises'
 import type { OutputChunk } from '../domain/host-link.ts'
 import { redactLine } from '../domain/redact.ts'
 import { isGone } from '../os/process-identity.ts'
@@ -11,12 +21,14 @@ type Offsets = {
   olderBase: number
   /** Size of output.log when it was last looked at; smaller later: it was cut by somebody else. */
   size: number
-  /** Half-done: output.1.log.new holds output.log up to this logical offset. */
+  /** Half-done: output.1.log.new holds output.log up to this logical offset at least. */
   rotatingTo?: number
 }
 
 /** Enough for a last line of 500 characters and the escapes around it. */
 const tailBytes = 8 * 1024
+/** Copied at a time. */
+const catchUpBytes = 1024 * 1024
 
 /**
  * The output of one run: output.log, appended to by the run itself, and output.1.log with what was moved away when the
@@ -103,7 +115,7 @@ export class Output {
   async #rotate(): Promise<void> {
     const copy = `${this.#paths.olderOutput}.new`
     await copyFile(this.#paths.output, copy)
-    await catchUp(this.#paths.output, copy)
+    catchUp(this.#paths.output, copy)
     this.#offsets.rotatingTo = this.#offsets.base + (sizeOf(copy) ?? 0)
     await this.#save()
     await this.#finishRotation()
@@ -114,18 +126,19 @@ export class Output {
     const { base, rotatingTo } = this.#offsets
     const copy = `${this.#paths.olderOutput}.new`
     if (rotatingTo === undefined) return
+    // Nothing is awaited before the new offsets: readers see all of it or nothing, and hardly any time passes between
+    // the last look at the output and the cut, in which what the run writes is lost.
     const copied = sizeOf(copy)
     if (copied !== undefined) {
       // A file that is smaller than its copy was cut before the crash.
       if ((sizeOf(this.#paths.output) ?? 0) >= copied) {
-        await catchUp(this.#paths.output, copy)
-        this.#offsets.rotatingTo = base + (sizeOf(copy) ?? 0)
-        await this.#save()
+        catchUp(this.#paths.output, copy)
         truncateSync(this.#paths.output, 0)
       }
-      await rename(copy, this.#paths.olderOutput)
+      renameSync(copy, this.#paths.olderOutput)
     }
-    this.#offsets = { base: this.#offsets.rotatingTo ?? rotatingTo, olderBase: base, size: 0 }
+    const moved = sizeOf(this.#paths.olderOutput) ?? rotatingTo - base
+    this.#offsets = { base: base + moved, olderBase: base, size: 0 }
     await this.#save()
   }
 
@@ -135,14 +148,17 @@ export class Output {
 }
 
 /** Appends to the copy what was written since it was made. */
-async function catchUp(from: string, copy: string): Promise<void> {
-  const [done, size] = [sizeOf(copy) ?? 0, sizeOf(from) ?? 0]
-  if (size <= done) return
-  const file = await open(copy, 'a', 0o600)
+function catchUp(from: string, copy: string): void {
+  const file = openSync(copy, 'a', 0o600)
   try {
-    await file.write(readAt(from, done, size - done))
+    for (let done = fstatSync(file).size; ; ) {
+      const missing = readAt(from, done, catchUpBytes)
+      if (missing.length === 0) return
+      writeSync(file, missing)
+      done = fstatSync(file).size
+    }
   } finally {
-    await file.close()
+    closeSync(file)
   }
 }
 

@@ -18,6 +18,7 @@ import { neverLaunchedReceipt } from './receipt.ts'
 import { RootEnd } from './root-exit.ts'
 import type { RunContext } from './run-context.ts'
 import { type RunPaths, readJson, runPaths, writeAtomically } from './run-directory.ts'
+import { signalProcess } from './signals.ts'
 import { Telemetry } from './telemetry.ts'
 import { Tree } from './tree.ts'
 
@@ -269,6 +270,7 @@ export class Run {
       ...{ ladder: this.#ladder, leftovers: this.#desired.leftovers, readTable, bell: this.#bell, clock, log, signal },
       rootExit: () => this.#rootEnd.of(root),
       exitMayCome: () => shim !== null && isRunning(shim),
+      wakeShim: () => shim !== null && isOfThisMachine(shim) && signalProcess(shim, 'SIGCONT'),
       summary: () => telemetry.summary(),
     })
   }
@@ -289,7 +291,9 @@ export class Run {
   async #cleanUp(): Promise<void> {
     const { log, signal, crashPoint } = this.#context
     const record = await readJson<LaunchRecord>(this.#paths.launch)
-    const cgroup = record?.cgroup == null ? null : new Cgroup(record.cgroup)
+    const recorded = record?.cgroup == null ? null : new Cgroup(record.cgroup)
+    // A run may have removed its own directory, and the record with it.
+    const cgroup = this.#live?.cgroup ?? recorded
     const [paths, facts, bell] = [this.#paths, this.facts, this.#bell]
     const { work } = this.#desired
     await cleanUp({ work, paths, cgroup, facts, doneSteps: facts.doneSteps, bell, log, signal, crashPoint })

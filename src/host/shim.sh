@@ -40,6 +40,7 @@ identity 1<>shim
   # The kernel, short of memory, takes the run before it takes Runwarden.
   echo 500 >/proc/self/oom_score_adj
   identity 1<>root
-  exec "$@" 2>&3 3>&-
+  # A session and a group of its own: "kill -9 0" in the run must not take this shell, and the exit status, with it.
+  exec setsid "$@" 2>&3 3>&-
 )
 echo "$? ." 1<>exit
