@@ -81,6 +81,8 @@ function next(row: ProcessRow | undefined, event: RecordedRunEvent): ProcessRow 
       return ended(row, 'COMPLETED', event.data.receipt)
     case 'RunFailed':
       return ended(row, 'FAILED', event.data.receipt)
+    case 'RunForceCompleted':
+      return ended(row, event.data.outcome, event.data.receipt)
     case 'RunLost':
       return ended(row, 'LOST', event.data.receipt)
     default:

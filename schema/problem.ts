@@ -2,6 +2,8 @@ import type {
   AlreadyEnded,
   IdempotencyConflict,
   InvalidInput,
+  InvalidTransition,
+  NotRestartable,
   PermissionDenied,
   RegistrationRefused,
   RunIdTaken,
@@ -10,7 +12,7 @@ import type {
   UnknownProjection,
 } from '../src/control/control.ts'
 import { builder } from './builder.ts'
-import { RunType } from './run.ts'
+import { RunStatusType, RunType } from './run.ts'
 
 const Problem = builder.interfaceRef<{ message: string }>('Problem').implement({
   description: 'Why nothing was done. Every failure of a mutation is one.',
@@ -86,4 +88,19 @@ export const UnknownProjectionType = builder.objectRef<UnknownProjection>('Unkno
   description: 'There is no projection of that name.',
   interfaces: [Problem],
   fields: (t) => ({ known: t.exposeStringList('known', { description: 'The names that there are.' }) }),
+})
+
+export const NotRestartableType = builder.objectRef<NotRestartable>('NotRestartable').implement({
+  description: 'Nobody knows how the run was started, so it cannot be started again.',
+  interfaces: [Problem],
+  fields: (t) => ({ runId: t.exposeID('runId', { description: runIdDescription }) }),
+})
+
+export const InvalidTransitionType = builder.objectRef<InvalidTransition>('InvalidTransition').implement({
+  description: 'This cannot follow what was decided about the run before.',
+  interfaces: [Problem],
+  fields: (t) => ({
+    runId: t.exposeID('runId', { description: runIdDescription }),
+    status: t.expose('status', { type: RunStatusType, description: 'Where the run is in its life.' }),
+  }),
 })

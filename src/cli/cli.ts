@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { addAudit } from './commands/audit.ts'
+import { addComplete } from './commands/complete.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addDown } from './commands/down.ts'
 import { addEvents } from './commands/events.ts'
@@ -9,6 +10,7 @@ import { addLogs } from './commands/logs.ts'
 import { addLs } from './commands/ls.ts'
 import { addProjections } from './commands/projections.ts'
 import { addRegister } from './commands/register.ts'
+import { addRestart } from './commands/restart.ts'
 import { addRun } from './commands/run.ts'
 import { addShow } from './commands/show.ts'
 import { addUp } from './commands/up.ts'
@@ -54,6 +56,8 @@ const commands = [
   addLs,
   addShow,
   addKill,
+  addRestart,
+  addComplete,
   addLogs,
   addEvents,
   addRegister,

@@ -107,6 +107,25 @@ export const documents = {
       }
     } ${runDetails}`,
 
+  restartRun: /* GraphQL */ `
+    mutation RestartRun($input: RestartRunInput!) {
+      restartRun(input: $input) {
+        __typename
+        ... on RestartRunAnswer { newRunId message joined waitExpired run { ...RunDetails } }
+        ${problem}
+      }
+    } ${runDetails}`,
+
+  forceCompleteRun: /* GraphQL */ `
+    mutation ForceCompleteRun($input: ForceCompleteRunInput!) {
+      forceCompleteRun(input: $input) {
+        __typename
+        ... on ForceCompleteRunAnswer { success message joined waitExpired run { ...RunDetails } }
+        ... on AlreadyEnded { run { ...RunDetails } }
+        ${problem}
+      }
+    } ${runDetails}`,
+
   registerProcess: /* GraphQL */ `
     mutation RegisterProcess($input: RegisterProcessInput!) {
       registerProcess(input: $input) { __typename ... on RegisterProcessAnswer { run { ...RunDetails } } ${problem} }

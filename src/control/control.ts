@@ -61,6 +61,45 @@ export type KillRunResult =
   | PermissionDenied
   | StoreUnavailableFailure
 
+/** Nobody knows how the run was started. */
+export type NotRestartable = { type: 'NotRestartable'; message: string; runId: string }
+/** It cannot follow what was decided before. */
+export type InvalidTransition = { type: 'InvalidTransition'; message: string; runId: string; status: RunStatus }
+
+/** R2. The new run's id is settled from the first answer on; the new run exists once the old one is proven dead. */
+export type RestartRunResult =
+  | {
+      type: 'RestartRunAnswer'
+      newRunId: RunId
+      run: RunState
+      /** null: not made yet. */
+      newRun: RunState | null
+      message: string
+      /** The restart had been asked for before, and this request joined it. */
+      joined: boolean
+      waitExpired: boolean
+    }
+  | InvalidInput
+  | RunNotFound
+  | NotRestartable
+  | StoreUnavailableFailure
+
+/** R3. `success` is true once the run has ended, as was decided or by itself before that. */
+export type ForceCompleteRunResult =
+  | {
+      type: 'ForceCompleteRunAnswer'
+      success: boolean
+      run: RunState
+      message: string
+      joined: boolean
+      waitExpired: boolean
+    }
+  | InvalidInput
+  | RunNotFound
+  | AlreadyEnded
+  | InvalidTransition
+  | StoreUnavailableFailure
+
 export type RegisterProcessResult =
   | { type: 'RegisterProcessAnswer'; run: RunState }
   | InvalidInput
@@ -97,6 +136,10 @@ export interface Control {
   startRun(context: RequestContext, input: unknown): Promise<StartRunResult>
   /** @param signal ends the wait (the client went away), never the kill. */
   killRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<KillRunResult>
+  /** @param signal ends the wait, never the restart. */
+  restartRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<RestartRunResult>
+  /** @param signal ends the wait, never what goes on. */
+  forceCompleteRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<ForceCompleteRunResult>
   registerProcess(context: RequestContext, input: unknown): Promise<RegisterProcessResult>
   /** null: all. */
   rebuildProjections(context: RequestContext, names: string[] | null): Promise<RebuildProjectionsResult>

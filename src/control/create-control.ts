@@ -8,6 +8,7 @@ import { createAuditLog } from './audit-log.ts'
 import { type AuditSpool, keepFlushing } from './audit-spool.ts'
 import type { Control, Readiness, StoreUnavailableFailure } from './control.ts'
 import { createFactRecorder } from './fact-recorder.ts'
+import { forceCompleteRun } from './force-complete-run.ts'
 import { gatedStore } from './gated-store.ts'
 import { createHostDispatcher, type DispatchCheckpoint } from './host-dispatcher.ts'
 import { keepRunning } from './keep-running.ts'
@@ -20,6 +21,7 @@ import { findRun, listRuns } from './queries/runs.ts'
 import { rebuildProjections } from './rebuild-projections.ts'
 import { createRefusedAccess } from './refused-access.ts'
 import { registerProcess } from './register-process.ts'
+import { restartRun } from './restart-run.ts'
 import { createRunFeed } from './run-feed.ts'
 import { followRunOutput, readRunOutput } from './run-output.ts'
 import { startRun } from './start-run.ts'
@@ -55,7 +57,7 @@ export function createControl(deps: ControlDeps): RunningControl {
   const store = gatedStore(deps.store, away)
   const closing = new AbortController()
   const feed = createRunFeed(store)
-  const dispatcher = createHostDispatcher(deps.store, host, deps.checkpoint, log)
+  const dispatcher = createHostDispatcher(deps.store, host, deps.checkpoint, log, now)
   const recorder = createFactRecorder(deps.store, host, log)
   const audit = createAuditLog(store, deps.auditSpool, now, (position) => followed(position, ['audit']))
   const refusedAccess = createRefusedAccess(audit, log)
@@ -175,6 +177,10 @@ export function createControl(deps: ControlDeps): RunningControl {
     startRun: (context, input) => orUnavailable(() => startRun(useCase, context, input)),
     killRun: (context, input, signal = closing.signal) =>
       orUnavailable(() => killRun(useCase, context, input, untilClosed(signal))),
+    restartRun: (context, input, signal = closing.signal) =>
+      orUnavailable(() => restartRun(useCase, context, input, untilClosed(signal))),
+    forceCompleteRun: (context, input, signal = closing.signal) =>
+      orUnavailable(() => forceCompleteRun(useCase, context, input, untilClosed(signal))),
     registerProcess: (context, input) => orUnavailable(() => registerProcess(useCase, context, input)),
     rebuildProjections: (context, names) =>
       orUnavailable(() => available(() => rebuildProjections(projector, audit, context, names, closing.signal))),

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import { absorb } from '../domain/absorb.ts'
 import { type Fact, factSchema, type HostLink } from '../domain/host-link.ts'
@@ -7,6 +6,7 @@ import type { NewRunEvent, RunEventBody } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
 import { delayOrAbort } from './delay.ts'
+import { derivedEventId } from './derived-event-id.ts'
 import type { Log } from './log.ts'
 import { envelope, foldNew, lastTelemetrySequence, loadRun } from './run-log.ts'
 
@@ -142,11 +142,6 @@ function assertFits(fact: Fact): void {
   }
 }
 
-/** The same fact always has the same id (RFC 9562, version 8). */
-export function eventIdOf(fact: Pick<Fact, 'host' | 'runId' | 'sequence'>): string {
-  const bytes = createHash('sha256').update(`${fact.host}/${fact.runId}/${fact.sequence}`).digest().subarray(0, 16)
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x80
-  bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80
-  const hex = bytes.toString('hex')
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`
-}
+/** The same fact always has the same id. */
+export const eventIdOf = (fact: Pick<Fact, 'host' | 'runId' | 'sequence'>): string =>
+  derivedEventId(`${fact.host}/${fact.runId}/${fact.sequence}`)

@@ -4,7 +4,8 @@ import { isTerminal, type RunState } from '../domain/run-state.ts'
 import type { EventStore } from '../event-store/event-store.ts'
 import { delayOrAbort } from './delay.ts'
 import type { Log } from './log.ts'
-import { lastTelemetrySequence, loadRun } from './run-log.ts'
+import { finishRestart } from './restart-saga.ts'
+import { type LoadedRun, lastTelemetrySequence, loadRun } from './run-log.ts'
 
 /** Up to where the store's events have reached this host. Kept beside the host's own data; going back is harmless. */
 export type DispatchCheckpoint = {
@@ -34,6 +35,7 @@ export function createHostDispatcher(
   host: HostLink,
   checkpoint: DispatchCheckpoint,
   log: Log,
+  now: () => Date,
 ): HostDispatcher {
   /** What the host knew and has not been told yet; undefined before it was asked. */
   let unreconciled: Set<RunId> | undefined
@@ -54,7 +56,7 @@ export function createHostDispatcher(
       const runs = new Set<RunId>()
       for (const event of events) {
         const runId = runOfStream(event.stream)
-        if (runId !== undefined && changesDesire(event.type)) runs.add(runId)
+        if (runId !== undefined && calling.has(event.type)) runs.add(runId)
       }
       await Promise.all([...runs].map((runId) => tell(runId, signal)))
       if (behind.size === 0 && Date.now() - written >= checkpointEveryMs) {
@@ -108,11 +110,15 @@ export function createHostDispatcher(
 
   async function tellOnce(runId: RunId): Promise<void> {
     const loaded = await loadRun(store, runId)
-    if (loaded !== undefined && loaded.state.host === host.hostId && !isFinished(loaded.state)) {
-      const telemetrySequence = await lastTelemetrySequence(store, runId)
-      await host.want(desired(loaded.state, loaded.order, telemetrySequence))
-    }
+    if (loaded !== undefined && loaded.state.host === host.hostId) await serve(loaded)
     unreconciled?.delete(runId)
+  }
+
+  async function serve({ state, order }: LoadedRun): Promise<void> {
+    if (state.restart !== null) await finishRestart(store, state.runId, now)
+    if (isFinished(state)) return
+    const telemetrySequence = await lastTelemetrySequence(store, state.runId)
+    await host.want(desired(state, order, telemetrySequence))
   }
 
   return {
@@ -126,7 +132,17 @@ export function createHostDispatcher(
   }
 }
 
-const changesDesire = (type: string) => type === 'RunRequested' || type === 'KillRequested'
+/** Events after which there is something to do about a run: its host to be told, or a restart to be finished. */
+const calling = new Set([
+  'RunRequested',
+  'KillRequested',
+  'RestartRequested',
+  'RunKilled',
+  'RunCompleted',
+  'RunFailed',
+  'RunLost',
+  'RunForceCompleted',
+])
 
 const isFinished = (state: RunState) => isTerminal(state.status) && state.cleanup.doneAt !== null
 

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { runIdSchema } from '../domain/ids.ts'
 import { launchSpecSchema } from '../domain/launch.ts'
 import { policySchema } from '../domain/policy.ts'
-import { labelsSchema } from '../domain/run-events.ts'
+import { forcedOutcomeSchema, labelsSchema } from '../domain/run-events.ts'
 import { type InvalidInput, killWaits } from './control.ts'
 
 const idempotencyKey = z.string().min(1, 'is empty').max(200, 'is longer than 200 characters').optional()
@@ -33,6 +33,21 @@ export const killRunInputSchema = z.strictObject({
   idempotencyKey,
 })
 export type KillRunInput = z.infer<typeof killRunInputSchema>
+
+export const restartRunInputSchema = z.strictObject({
+  runId: z.string().max(200, 'is longer than 200 characters'),
+  prompt: launchSpecSchema.shape.prompt.nullish(),
+  reason,
+  timeoutMs: z.number().int().min(0).max(waitMsMax).default(30_000),
+})
+export type RestartRunInput = z.infer<typeof restartRunInputSchema>
+
+export const forceCompleteRunInputSchema = z.strictObject({
+  runId: z.string().max(200, 'is longer than 200 characters'),
+  outcome: forcedOutcomeSchema.default('FAILED'),
+  reason,
+  timeoutMs: z.number().int().min(0).max(waitMsMax).default(30_000),
+})
 
 export const registerProcessInputSchema = z.strictObject({
   runId: runIdSchema.nullish(),

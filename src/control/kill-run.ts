@@ -2,7 +2,6 @@ import type { RequestKill } from '../domain/decide.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
 import type { KillKind } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
-import { StoreUnavailable } from '../event-store/event-store.ts'
 import type {
   AlreadyEnded,
   IdempotencyConflict,
@@ -15,9 +14,10 @@ import type {
 import { earlierKill } from './earlier-kill.ts'
 import { type Executed, execute } from './execute.ts'
 import { type KillRunInput, killRunInputSchema, parseInput } from './inputs.ts'
-import type { RunFeed, SeenRun } from './run-feed.ts'
 import { loadRun } from './run-log.ts'
+import { notFound } from './run-not-found.ts'
 import type { UseCaseDeps } from './use-case.ts'
+import { waitForRun } from './wait-for-run.ts'
 
 const action = 'killRun' as const
 
@@ -106,12 +106,6 @@ async function failureOf(
   }
 }
 
-const notFound = (runId: string): RunNotFound => ({
-  type: 'RunNotFound',
-  message: `There is no run ${JSON.stringify(runId.slice(0, 200))}. "runwarden ls --all" lists the runs there are.`,
-  runId: runId.slice(0, 200),
-})
-
 const acceptance = (executed: Accepted) =>
   executed.joined
     ? {
@@ -145,21 +139,6 @@ async function waitAndAnswer(
   }
 }
 
-/** The kill is recorded: a store that goes away now must not be answered as if nothing had been done. */
-async function waitForRun(
-  feed: RunFeed,
-  accepted: Accepted,
-  reached: (run: RunState) => boolean,
-  until: AbortSignal,
-): Promise<SeenRun> {
-  try {
-    return (await feed.wait(accepted.state.runId, reached, until)) ?? accepted
-  } catch (error) {
-    if (!(error instanceof StoreUnavailable)) throw error
-    return accepted
-  }
-}
-
 /** KILL_UNVERIFIED ends a wait too: the caller must hear of it at once, not at the end of a timeout. */
 const reachedBy: Record<KillWait, (run: RunState) => boolean> = {
   ACCEPTED: () => true,
@@ -170,7 +149,9 @@ const reachedBy: Record<KillWait, (run: RunState) => boolean> = {
 function messageOf(run: RunState, proven: boolean): string {
   const survivors = run.receipt?.processes.filter((process) => process.goneAt === null).length ?? 0
   if (run.status === 'KILL_UNVERIFIED') {
-    return `NOT PROVEN DEAD: ${survivors} process(es) could not be shown to be gone. The host goes on checking; the receipt names them.`
+    return survivors === 0
+      ? 'NOT PROVEN DEAD: nobody was found alive, but a check of the receipt did not pass. The host goes on checking.'
+      : `NOT PROVEN DEAD: ${survivors} process(es) could not be shown to be gone; the receipt names them. The host goes on checking.`
   }
   if (proven && run.status === 'KILLED') {
     return run.cleanup.doneAt === null

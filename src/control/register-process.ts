@@ -34,7 +34,12 @@ export async function registerProcess(
     runId,
     workflow,
     host: deps.host.hostId,
-    work: { kind: 'supervise', root: inspected.root, workspacePath: workspacePath ?? null },
+    work: {
+      kind: 'supervise',
+      root: inspected.root,
+      workspacePath: workspacePath ?? null,
+      ...(inspected.launch === undefined ? {} : { launch: inspected.launch }),
+    },
     policy: standardPolicy,
     labels: {},
   }

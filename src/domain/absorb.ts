@@ -54,7 +54,11 @@ function treeGone(fact: Extract<FactBody, { type: 'TreeGone' }>, state: RunState
   if (state.rootExit?.beforeFirstSignal) return ownOutcome(state.rootExit.status, state, fact)
   const stoppedByUs = state.firstSignalAt !== null
   const killedBeforeLaunch = state.kill !== null && state.root === null && receipt.root === null
-  if (stoppedByUs || killedBeforeLaunch) return { type: 'RunKilled', data: { rootExit, receipt } }
+  const ended = stoppedByUs || killedBeforeLaunch
+  if (ended && state.forceComplete !== null) {
+    return { type: 'RunForceCompleted', data: { outcome: state.forceComplete.outcome, rootExit, receipt } }
+  }
+  if (ended) return { type: 'RunKilled', data: { rootExit, receipt } }
   return { type: 'RunLost', data: { receipt } }
 }
 

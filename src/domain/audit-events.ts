@@ -2,7 +2,15 @@ import { z } from 'zod'
 import type { RecordedEvent } from './event.ts'
 
 /** What somebody can try. A name of a mutation, as people know it. */
-export const auditActions = ['authenticate', 'startRun', 'killRun', 'registerProcess', 'rebuildProjections'] as const
+export const auditActions = [
+  'authenticate',
+  'startRun',
+  'killRun',
+  'restartRun',
+  'forceCompleteRun',
+  'registerProcess',
+  'rebuildProjections',
+] as const
 
 export const auditEventSchemas = {
   /** Recorded before anything is done. */

@@ -14,6 +14,7 @@ export function canFollow(event: RunEventBody, state: RunState): boolean {
     case 'RunKilled':
     case 'RunCompleted':
     case 'RunLost':
+    case 'RunForceCompleted':
       return !over && proves(event.data.receipt, state)
     case 'RunFailed':
       return (
@@ -25,6 +26,10 @@ export function canFollow(event: RunEventBody, state: RunState): boolean {
     case 'CleanupStepFailed':
     case 'RunCleaned':
       return over && state.cleanup.doneAt === null
+    case 'RestartRequested':
+      return state.restart === null
+    case 'RunRestarted':
+      return over && state.restartedAs === null
     case 'LateResultObserved':
     case 'TelemetrySummarised':
       return true

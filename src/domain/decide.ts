@@ -2,7 +2,7 @@ import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
 import type { Policy } from './policy.ts'
 import type { ProcessIdentity } from './process-identity.ts'
-import type { KillKind, RunEventBody } from './run-events.ts'
+import type { ForcedOutcome, KillKind, RunEventBody, RunEventData } from './run-events.ts'
 import { isTerminal, type RunState, type RunStatus } from './run-state.ts'
 
 export type RequestRun = {
@@ -12,10 +12,12 @@ export type RequestRun = {
   host: HostId
   work:
     | { kind: 'launch'; launch: LaunchSpec }
-    | { kind: 'supervise'; root: ProcessIdentity; workspacePath: string | null }
+    | { kind: 'supervise'; root: ProcessIdentity; workspacePath: string | null; launch?: LaunchSpec }
   policy: Policy
   labels: Record<string, string>
   idempotencyKey?: string
+  workflowVersion?: number
+  restartOf?: RunId
 }
 
 export type RequestKill = {
@@ -25,13 +27,20 @@ export type RequestKill = {
   idempotencyKey?: string
 }
 
-export type Command = RequestRun | RequestKill
+/** The new run's parameters are worked out by the caller, because a decision reads nothing. */
+export type RequestRestart = { type: 'RequestRestart' } & RunEventData<'RestartRequested'>
+
+export type RequestForceComplete = { type: 'RequestForceComplete'; outcome: ForcedOutcome; reason: string | null }
+
+export type Command = RequestRun | RequestKill | RequestRestart | RequestForceComplete
 
 export type Rejection =
   | { code: 'RunNotFound' }
   /** The run id is taken: by another request, or by another run. */
   | { code: 'RunExists' }
   | { code: 'AlreadyEnded'; status: RunStatus; endedAt: string }
+  /** Another outcome was decided on already, and its kill is under way. */
+  | { code: 'OtherOutcome'; outcome: ForcedOutcome }
 
 export type Decision =
   /** No events: what was asked for is under way already, and this request joins it. */
@@ -46,6 +55,10 @@ export function decide(command: Command, state: RunState | undefined): Decision 
       return requestRun(command, state)
     case 'RequestKill':
       return requestKill(command, state)
+    case 'RequestRestart':
+      return requestRestart(command, state)
+    case 'RequestForceComplete':
+      return requestForceComplete(command, state)
   }
 }
 
@@ -61,9 +74,13 @@ function requestRun(command: RequestRun, state: RunState | undefined): Decision 
       : {
           origin: 'registered' as const,
           launch: null,
-          registered: { root: work.root, workspacePath: work.workspacePath },
+          registered: { root: work.root, workspacePath: work.workspacePath, launch: work.launch },
         }
-  return accept({ type: 'RunRequested', data: { runId, workflow, host, ...origin, policy, labels, idempotencyKey } })
+  const { workflowVersion, restartOf } = command
+  return accept({
+    type: 'RunRequested',
+    data: { runId, workflow, host, ...origin, policy, labels, idempotencyKey, workflowVersion, restartOf },
+  })
 }
 
 function requestKill(command: RequestKill, state: RunState | undefined): Decision {
@@ -72,25 +89,55 @@ function requestKill(command: RequestKill, state: RunState | undefined): Decisio
   if (isTerminal(state.status)) {
     return reject({ code: 'AlreadyEnded', status: state.status, endedAt: state.endedAt ?? state.requestedAt })
   }
-  if (joins(command, state)) return accept()
+  return accept(...killEvents(command, state))
+}
+
+/** None when the kill that is under way will do. */
+function killEvents(command: Omit<RequestKill, 'type'>, state: RunState): RunEventBody[] {
+  if (joins(command, state)) return []
   const kind = stronger(command.kind, state.kill?.kind)
-  return accept({
-    type: 'KillRequested',
-    data: {
-      kind,
-      reason: command.reason,
-      graceMs: kind === 'graceful' ? state.policy.graceMs : 0,
-      proofDeadlineMs: state.policy.proofDeadlineMs,
-      idempotencyKey: command.idempotencyKey,
+  return [
+    {
+      type: 'KillRequested',
+      data: {
+        kind,
+        reason: command.reason,
+        graceMs: kind === 'graceful' ? state.policy.graceMs : 0,
+        proofDeadlineMs: state.policy.proofDeadlineMs,
+        idempotencyKey: command.idempotencyKey,
+      },
     },
-  })
+  ]
+}
+
+/** However often it is asked for: one new run. A live run is killed first, through the one path. */
+function requestRestart(command: RequestRestart, state: RunState | undefined): Decision {
+  if (state === undefined) return reject({ code: 'RunNotFound' })
+  if (state.restart !== null) return accept()
+  const { type: _, ...data } = command
+  const kill = isTerminal(state.status) ? [] : killEvents({ kind: 'graceful', reason: command.reason }, state)
+  return accept({ type: 'RestartRequested', data }, ...kill)
+}
+
+function requestForceComplete(command: RequestForceComplete, state: RunState | undefined): Decision {
+  if (state === undefined) return reject({ code: 'RunNotFound' })
+  if (isTerminal(state.status)) {
+    return reject({ code: 'AlreadyEnded', status: state.status, endedAt: state.endedAt ?? state.requestedAt })
+  }
+  const { outcome, reason } = command
+  if (state.forceComplete !== null) {
+    const before = state.forceComplete.outcome
+    return before === outcome ? accept() : reject({ code: 'OtherOutcome', outcome: before })
+  }
+  const kill = killEvents({ kind: 'graceful', reason }, state)
+  return accept({ type: 'ForceCompleteRequested', data: { outcome, reason } }, ...kill)
 }
 
 const isRetryOf = (command: RequestKill, state: RunState) =>
   command.idempotencyKey !== undefined && state.kill?.idempotencyKeys.includes(command.idempotencyKey) === true
 
 /** A kill that is no stronger than the one under way. After KILL_UNVERIFIED every request tries again. */
-const joins = (command: RequestKill, state: RunState) =>
+const joins = (command: Pick<RequestKill, 'kind'>, state: RunState) =>
   state.kill !== null && state.status !== 'KILL_UNVERIFIED' && strength[command.kind] <= strength[state.kill.kind]
 
 /** A kill that is tried again goes on at least as hard as before: what a host is asked for never grows weaker. */

@@ -44,6 +44,11 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     attempt: 0,
     root: null,
     level: null,
+    workflowVersion: data.workflowVersion ?? null,
+    restartOf: data.restartOf ?? null,
+    restart: null,
+    restartedAs: null,
+    forceComplete: null,
     workspacePath: data.registered?.workspacePath ?? null,
     startedAt: null,
     endedAt: null,
@@ -123,6 +128,16 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         ...ended(state, at, 'FAILED', event.data.receipt),
         failure: { reason: event.data.reason, message: event.data.message, code: event.data.code ?? null },
       }
+    case 'RestartRequested':
+      return { ...state, restart: { ...event.data, ...requestOf(event.metadata) } }
+    case 'RunRestarted':
+      return { ...state, restartedAs: event.data.newRunId }
+    case 'ForceCompleteRequested': {
+      const { requestedBy, requestedAt } = requestOf(event.metadata)
+      return { ...state, forceComplete: { ...event.data, requestedBy, requestedAt } }
+    }
+    case 'RunForceCompleted':
+      return forceCompleted(state, event)
     case 'KillUnverified':
       return { ...state, status: 'KILL_UNVERIFIED', killPhase: 'VERIFYING', receipt: event.data.receipt }
     case 'CleanupStepCompleted':
@@ -169,6 +184,20 @@ function killRequested(state: RunState, event: Extract<RecordedRunEvent, { type:
       idempotencyKeys: [...(state.kill?.idempotencyKeys ?? []), ...(idempotencyKey ? [idempotencyKey] : [])],
     },
   }
+}
+
+const requestOf = (metadata: EventMetadata) => ({
+  requestedBy: metadata.actor,
+  requestedAt: metadata.occurredAt,
+  cause: causeOf(metadata),
+})
+
+function forceCompleted(state: RunState, event: Extract<RecordedRunEvent, { type: 'RunForceCompleted' }>): RunState {
+  const { outcome, receipt } = event.data
+  const over = ended(state, event.metadata.occurredAt, outcome, receipt)
+  if (outcome === 'COMPLETED') return over
+  const message = state.forceComplete?.reason ?? 'It was ended as failed by decision.'
+  return { ...over, failure: { reason: 'FORCED', message, code: null } }
 }
 
 const causeOf = ({ correlationId, eventId }: EventMetadata) => ({ correlationId, eventId })

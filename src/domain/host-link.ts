@@ -99,8 +99,13 @@ export interface HostLink {
   facts(signal: AbortSignal): AsyncIterable<Fact[]>
   /** Every fact of the run up to `sequence` is in the store: the host need not offer it again. */
   acknowledge(runId: RunId, sequence: number): Promise<void>
-  /** Which process this pid is now, and whether it may be registered. Signals nothing. */
-  inspect(pid: number): Promise<{ ok: true; root: ProcessIdentity } | { ok: false; refusal: RegistrationRefusal }>
+  /**
+   * Which process this pid is now, and whether it may be registered. Signals nothing. `launch`: its command line and
+   * directory, where they can be read and make a launch; its environment is nobody's business.
+   */
+  inspect(
+    pid: number,
+  ): Promise<{ ok: true; root: ProcessIdentity; launch?: LaunchSpec } | { ok: false; refusal: RegistrationRefusal }>
   /** undefined when the host has no output of this run. `maxBytes` ≤ 1 MiB. */
   readOutput(runId: RunId, offset: number, maxBytes: number): Promise<OutputChunk | undefined>
   /** Resolves when the run's output has grown past `offset`, has ended, or the signal aborts. */

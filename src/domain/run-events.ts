@@ -23,6 +23,13 @@ export type Usage = z.infer<typeof usageSchema>
 export const killKindSchema = z.enum(['graceful', 'force', 'emergency'])
 export type KillKind = z.infer<typeof killKindSchema>
 
+/** `RECORDED`: as the run was started. `CURRENT`: as its workflow is defined now. */
+export const restartDefinitionSchema = z.enum(['RECORDED', 'CURRENT'])
+export type RestartDefinition = z.infer<typeof restartDefinitionSchema>
+
+export const forcedOutcomeSchema = z.enum(['COMPLETED', 'FAILED'])
+export type ForcedOutcome = z.infer<typeof forcedOutcomeSchema>
+
 export const labelsSchema = z
   .record(z.string().min(1).max(100), z.string().max(500))
   .refine((labels) => Object.keys(labels).length <= 50, 'has more than 50 labels')
@@ -54,10 +61,21 @@ export const runEventSchemas = {
     /** null for a registered process, which something else launched. */
     launch: launchSpecSchema.nullable(),
     /** Of a registered process: what to supervise. */
-    registered: z.object({ root: processIdentitySchema, workspacePath: z.string().nullable() }).nullable(),
+    registered: z
+      .object({
+        root: processIdentitySchema,
+        workspacePath: z.string().nullable(),
+        /** How it was started, as far as the process table tells; what a restart launches. */
+        launch: launchSpecSchema.optional(),
+      })
+      .nullable(),
     policy: policySchema,
     labels: labelsSchema,
     idempotencyKey: z.string().max(200).optional(),
+    /** Of the workflow's definition that the run was started with; absent where it was started from a command line. */
+    workflowVersion: z.number().int().positive().optional(),
+    /** The run that this one was started in place of. */
+    restartOf: runIdSchema.optional(),
   }),
   RunStarted: z.object({
     attempt: z.number().int().positive(),
@@ -80,6 +98,20 @@ export const runEventSchemas = {
     proofDeadlineMs: z.number().int().positive(),
     idempotencyKey: z.string().max(200).optional(),
   }),
+  /** The new run is made when this one has ended; everything it needs is recorded here. */
+  RestartRequested: z.object({
+    newRunId: runIdSchema,
+    definition: restartDefinitionSchema,
+    workflow: z.string().min(1).max(200),
+    workflowVersion: z.number().int().positive().optional(),
+    launch: launchSpecSchema,
+    policy: policySchema,
+    reason: z.string().max(2000).nullable(),
+  }),
+  RunRestarted: z.object({ newRunId: runIdSchema }),
+  /** A live run is killed first, and gets this outcome on the receipt. */
+  ForceCompleteRequested: z.object({ outcome: forcedOutcomeSchema, reason: z.string().max(2000).nullable() }),
+  RunForceCompleted: z.object({ outcome: forcedOutcomeSchema, ...exitShape }),
   /** The first SIGTERM (SIGKILL) of a ladder; `processes` were alive then. */
   SigtermSent: z.object({ processes: z.number().int().nonnegative(), cause: z.enum(['kill', 'leftovers']) }),
   SigkillSent: z.object({ processes: z.number().int().nonnegative(), cause: z.enum(['kill', 'leftovers']) }),
@@ -146,6 +178,10 @@ export const runEventVersion: { readonly [Type in RunEventType]: number } = {
   PhaseChanged: 1,
   TurnCompleted: 1,
   KillRequested: 1,
+  RestartRequested: 1,
+  RunRestarted: 1,
+  ForceCompleteRequested: 1,
+  RunForceCompleted: 1,
   SigtermSent: 1,
   SigkillSent: 1,
   ProcessExited: 1,

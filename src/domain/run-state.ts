@@ -4,7 +4,7 @@ import type { LaunchSpec } from './launch.ts'
 import type { Policy } from './policy.ts'
 import type { ProcessIdentity } from './process-identity.ts'
 import type { ProofLevel, Receipt, RootExit } from './receipt.ts'
-import type { KillKind, Usage } from './run-events.ts'
+import type { ForcedOutcome, KillKind, RunEventData, Usage } from './run-events.ts'
 
 export const runStatuses = [
   'REQUESTED',
@@ -37,7 +37,9 @@ export type RunState = {
   origin: 'launched' | 'registered'
   host: HostId
   launch: LaunchSpec | null
-  registered: { root: ProcessIdentity; workspacePath: string | null } | null
+  registered: { root: ProcessIdentity; workspacePath: string | null; launch?: LaunchSpec | undefined } | null
+  /** Of the workflow's definition; null where the run was started from a command line. */
+  workflowVersion: number | null
   policy: Policy
   labels: Record<string, string>
   idempotencyKey: string | null
@@ -49,6 +51,12 @@ export type RunState = {
   killPhase: KillPhase
   /** The strongest kill asked for so far. */
   kill: KillState | null
+  restartOf: RunId | null
+  /** The restart that was asked for, done or not. */
+  restart: RestartState | null
+  /** The run that was started in this one's place. */
+  restartedAs: RunId | null
+  forceComplete: { outcome: ForcedOutcome; reason: string | null; requestedBy: Actor; requestedAt: string } | null
   /** When a kill first signalled the tree. Signals to leftovers do not count: their root had ended by itself. */
   firstSignalAt: string | null
   attempt: number
@@ -83,6 +91,13 @@ export type RunState = {
   revision: number
   /** Highest number among the host's facts that are folded in. */
   factSequence: number
+}
+
+export type RestartState = RunEventData<'RestartRequested'> & {
+  requestedBy: Actor
+  requestedAt: string
+  /** Of RestartRequested: the new run's first event is made from it, so that it is made once. */
+  cause: { correlationId: string; eventId: string }
 }
 
 export type KillState = {

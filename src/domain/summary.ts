@@ -46,6 +46,14 @@ function describe(event: RecordedRunEvent): string {
       return `failed: ${event.data.message}`
     case 'RunLost':
       return `lost: nobody knows what came of it; ${proof(event.data.receipt)}`
+    case 'RestartRequested':
+      return `restart as ${event.data.newRunId} requested by ${person(event.metadata.actor)}${because(event.data.reason)}`
+    case 'RunRestarted':
+      return `restarted as ${event.data.newRunId}`
+    case 'ForceCompleteRequested':
+      return `to be ended as ${event.data.outcome} by decision of ${person(event.metadata.actor)}${because(event.data.reason)}`
+    case 'RunForceCompleted':
+      return `ended as ${event.data.outcome} by decision: ${proof(event.data.receipt)}`
     case 'CleanupStepCompleted':
       return `cleanup, ${event.data.step}: ${event.data.detail}`
     case 'CleanupStepFailed':
@@ -71,7 +79,7 @@ function requested({ data, metadata }: Extract<RecordedRunEvent, { type: 'RunReq
 
 function killRequested({ data, metadata }: Extract<RecordedRunEvent, { type: 'KillRequested' }>): string {
   const grace = data.kind === 'graceful' ? `, grace ${duration(data.graceMs)}` : ''
-  return `${data.kind} kill requested by ${person(metadata.actor)}${grace}${data.reason === null ? '' : `: ${data.reason}`}`
+  return `${data.kind} kill requested by ${person(metadata.actor)}${grace}${because(data.reason)}`
 }
 
 function proof(receipt: Receipt): string {
@@ -106,6 +114,7 @@ function telemetry(data: Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' |
 }
 
 const person = (actor: Actor) => `${actor.kind} ${actor.id}`
+const because = (reason: string | null) => (reason === null ? '' : `: ${reason}`)
 const exit = ({ status }: RootExit) =>
   status === null ? 'with a status that nobody recorded' : `with status ${status}`
 const ofCause = (cause: 'kill' | 'leftovers') => (cause === 'leftovers' ? ' that outlived the root' : '')

@@ -13,6 +13,7 @@ import { factFeed } from './fact-feed.ts'
 import { reportOf } from './host-report.ts'
 import { inspectProcess } from './inspect.ts'
 import { isDiskFull } from './journal.ts'
+import { launchOfProcess } from './launch-of-process.ts'
 import { Output } from './output.ts'
 import { ProcessReader } from './process-table.ts'
 import { Run } from './run.ts'
@@ -250,7 +251,8 @@ export async function createHost(options: HostOptions): Promise<Host> {
     async inspect(pid) {
       const table = await reader.read()
       for (const run of runs.values()) run.claim(table)
-      return inspectProcess(pid, { table, owners, shims: shims(), protectedProcesses: protectedProcesses() })
+      const found = inspectProcess(pid, { table, owners, shims: shims(), protectedProcesses: protectedProcesses() })
+      return found.ok ? { ...found, launch: launchOfProcess(found.root) } : found
     },
     async report() {
       const failures = [...runs.values()].flatMap(({ journalFailure, runId }) =>

@@ -197,8 +197,7 @@ export class Run {
     }
     crashPoint('after launch record')
     this.#shimIsOurs = true
-    const onShimExit = () => this.#bell.ring()
-    const shimCgroup = cgroups?.shims ?? null
+    const [onShimExit, shimCgroup] = [() => this.#bell.ring(), cgroups?.shims ?? null]
     const outcome = await attemptLaunch({ paths, record, plan, attempt, shimCgroup, signal, onShimExit })
     crashPoint('after attempt')
     if (signal.aborted) return
@@ -294,8 +293,7 @@ export class Run {
     const recorded = record?.cgroup == null ? null : new Cgroup(record.cgroup)
     // A run may have removed its own directory, and the record with it.
     const cgroup = this.#live?.cgroup ?? recorded
-    const [paths, facts, bell] = [this.#paths, this.facts, this.#bell]
-    const { work } = this.#desired
+    const [{ work }, paths, facts, bell] = [this.#desired, this.#paths, this.facts, this.#bell]
     await cleanUp({ work, paths, cgroup, facts, doneSteps: facts.doneSteps, bell, log, signal, crashPoint })
   }
 }

@@ -1,11 +1,7 @@
 import type { ServerResponse } from 'node:http'
 
 /** What every answer says, lest a browser guess at its type or show it inside another page. */
-export const safeHeaders = {
-  'X-Content-Type-Options': 'nosniff',
-  'X-Frame-Options': 'DENY',
-  'Cache-Control': 'no-store',
-}
+const safeHeaders = { 'X-Content-Type-Options': 'nosniff', 'X-Frame-Options': 'DENY', 'Cache-Control': 'no-store' }
 
 export function reply(response: ServerResponse, status: number, type: string, body: string, headers = {}): void {
   response.writeHead(status, { ...safeHeaders, 'Content-Type': `${type}; charset=utf-8`, ...headers })

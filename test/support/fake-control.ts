@@ -139,6 +139,19 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
         run: killedRun,
       }
     },
+    async restartRun(context, input) {
+      called('restartRun', context, input)
+      const message = 'It takes its place.'
+      return {
+        ...{ type: 'RestartRunAnswer', newRunId: 'run_0123456789ff', run: liveRun, newRun: null, message },
+        ...{ joined: false, waitExpired: true },
+      }
+    },
+    async forceCompleteRun(context, input) {
+      called('forceCompleteRun', context, input)
+      const message = 'It goes on.'
+      return { type: 'ForceCompleteRunAnswer', success: false, run: liveRun, message, joined: false, waitExpired: true }
+    },
     async registerProcess(context, input) {
       called('registerProcess', context, input)
       return { type: 'RegisterProcessAnswer', run: liveRun }

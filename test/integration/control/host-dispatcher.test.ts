@@ -35,7 +35,7 @@ function fakeCheckpoint(position?: number) {
 }
 
 function beginDispatcher(checkpoint = fakeCheckpoint(0), store: EventStore = world.store) {
-  const dispatcher = createHostDispatcher(store, host.link, checkpoint, world.log)
+  const dispatcher = createHostDispatcher(store, host.link, checkpoint, world.log, () => new Date())
   return { dispatcher, checkpoint, stop: world.begin((signal) => dispatcher.run(signal)) }
 }
 
