@@ -131,6 +131,24 @@ describe.each(['auto', 'off'] as const)('a kill, cgroups %s', (cgroups) => {
   })
 })
 
+it('[M1] [R11] the many short lives of a busy machine do not stand in the way of a proof', async () => {
+  const world = await createHostWorld({ cgroups: 'off' })
+  const strangers = [1, 2].map(() => spawn('sh', ['-c', 'while :; do /bin/true; done'], { stdio: 'ignore' }))
+  try {
+    const reader = new ProcessReader()
+    const conclusive: boolean[] = []
+    for (let look = 0; look < 6; look += 1) conclusive.push((await reader.read()).conclusive)
+    expect(conclusive.filter(Boolean).length).toBeGreaterThanOrEqual(4)
+    const run = await world.launch(['sleep', '1000'])
+    await world.fact(run.runId, 'RunStarted')
+    await world.kill(run, 'force')
+    expect((await world.fact(run.runId, 'TreeGone')).receipt.proven).toBe(true)
+  } finally {
+    for (const stranger of strangers) stranger.kill('SIGKILL')
+    await world.end()
+  }
+})
+
 it('[M1] without cgroups a chain of processes that replace themselves is never called gone while it lives', async () => {
   const world = await createHostWorld({ cgroups: 'off' })
   try {
