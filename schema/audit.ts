@@ -1,7 +1,7 @@
 import type { AuditEntry } from '../src/control/queries/audit.ts'
 import { ActorType } from './actor.ts'
 import { builder } from './builder.ts'
-import { connection, pageRequest } from './page.ts'
+import { connection, pageRequest, searchText } from './page.ts'
 
 const AuditDecision = builder.enumType('AuditDecision', {
   description: 'Whether an attempt was let through.',
@@ -57,7 +57,10 @@ builder.queryField('audit', (t) =>
       after: t.arg.string({ description: 'The `endCursor` of the page before.' }),
     },
     resolve: async (_root, { runId, ...args }, { control }) => {
-      const page = await control.audit(runId == null ? {} : { runId }, pageRequest(args, 50))
+      const page = await control.audit(
+        runId == null ? {} : { runId: searchText('runId', runId) },
+        pageRequest(args, 50),
+      )
       return connection(page, args.after, (entry) => entry)
     },
   }),

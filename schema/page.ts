@@ -20,6 +20,12 @@ export function wholeNumber(name: string, value: number, min: number, max = Numb
   throw badUserInput(`"${name}" is ${value}; it must be a whole number from ${min} to ${max}.`)
 }
 
+/** Text to search for. NUL: PostgreSQL's text cannot hold it, so that it is in no name. @throws GraphQLError BAD_USER_INPUT */
+export function searchText(name: string, text: string): string {
+  if (!text.includes('\0')) return text
+  throw badUserInput(`"${name}" holds a NUL character, which nothing that could be found has.`)
+}
+
 /** A page in the shape of a Relay connection. */
 export function connection<Item, Node>(
   { items, hasNextPage }: Page<Item>,

@@ -10,6 +10,7 @@ import {
 } from '../src/domain/run-state.ts'
 import { ActorType } from './actor.ts'
 import { builder } from './builder.ts'
+import { searchText } from './page.ts'
 import { KillReceipt, RootExitType } from './receipt.ts'
 import { CleanupType, FailureType, Label, NoticeType, PolicyType, UsageType } from './run-details.ts'
 
@@ -166,7 +167,7 @@ type RunFilterArgument = { [Key in keyof RunFilter]?: RunFilter[Key] | null }
 /** The filter without what was not given. */
 export const runFilter = (filter: RunFilterArgument | null | undefined): RunFilter => ({
   ...(filter?.status != null && { status: filter.status }),
-  ...(filter?.workflow != null && { workflow: filter.workflow }),
+  ...(filter?.workflow != null && { workflow: searchText('filter.workflow', filter.workflow) }),
   ...(filter?.live != null && { live: filter.live }),
 })
 

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { shouldRenderGraphiQL } from 'graphql-yoga'
 import type { Control } from '../control/control.ts'
 import type { Actor } from '../domain/event.ts'
 import { type Authenticate, refusalOf } from './auth.ts'
+import { replyGraphiql, wantsGraphiQL } from './graphiql.ts'
 import type { Operations } from './operations.ts'
 import { allows, replyError } from './reply.ts'
 import { type Graphql, graphqlPath, requestBytesMax } from './yoga.ts'
@@ -16,6 +16,7 @@ export async function handleGraphql(
   { graphql, operations, authenticate, control }: GraphqlHttp,
 ): Promise<void> {
   if (!allows(response, 'GET', 'POST')) return
+  if (wantsGraphiQL(request)) return replyGraphiql(response)
   const viewer = viewerOf(request, response, authenticate, control)
   if (viewer === undefined || !isUsable(request, response)) return
   const { signal, leave } = operations.enter()
@@ -29,14 +30,13 @@ export async function handleGraphql(
   await graphql(request, response, context)
 }
 
-/** null: the page of GraphiQL, with which nobody is served anything yet. undefined: turned away. */
+/** undefined: turned away. */
 function viewerOf(
   request: IncomingMessage,
   response: ServerResponse,
   authenticate: Authenticate,
   control: Control,
-): Actor | null | undefined {
-  if (wantsGraphiQL(request)) return null
+): Actor | undefined {
   const { authorization } = request.headers
   const viewer = authenticate(authorization)
   if (viewer !== undefined) return viewer
@@ -48,10 +48,6 @@ function viewerOf(
   replyError(response, 401, 'UNAUTHENTICATED', message, { 'WWW-Authenticate': 'Bearer realm="runwarden"' })
   return undefined
 }
-
-/** By the same rule as yoga, which then answers with the page and executes nothing. */
-const wantsGraphiQL = ({ method, headers }: IncomingMessage) =>
-  shouldRenderGraphiQL({ method, headers: new Headers({ accept: headers.accept ?? '' }) } as Request)
 
 /** Answers what yoga would turn away without a word, and returns false. */
 function isUsable(request: IncomingMessage, response: ServerResponse): boolean {
@@ -66,5 +62,7 @@ function isUsable(request: IncomingMessage, response: ServerResponse): boolean {
     replyError(response, 415, 'UNSUPPORTED_MEDIA_TYPE', message)
     return false
   }
+  // In any case, as media types are; yoga knows them in lower case only.
+  request.headers['content-type'] = type.toLowerCase()
   return true
 }

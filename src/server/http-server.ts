@@ -42,6 +42,8 @@ const closeMs = 2_000
 /** For a whole request with its body, and for its headers. Answers may take as long as they like. */
 const requestMs = 30_000
 const headersMs = 10_000
+/** How often those two are looked at; by Node's standard of 30 s, a client could take 40 s for its headers. */
+const checkMs = 2_000
 
 /** Serves the API, its WebSocket and the health checks. @throws PortInUse, CannotListen */
 export async function createHttpServer(options: HttpServerOptions): Promise<HttpServer> {
@@ -65,13 +67,16 @@ export async function createHttpServer(options: HttpServerOptions): Promise<Http
     }
   }
 
-  const server = createServer({ requestTimeout: requestMs, headersTimeout: headersMs }, (request, response) => {
-    route(request, response).catch((error: unknown) => {
-      log.error({ err: error, method: request.method, path: pathOf(request) }, 'a request could not be answered')
-      if (response.headersSent) response.destroy()
-      else replyError(response, 500, 'INTERNAL_SERVER_ERROR', 'Something went wrong in Runwarden; its log says what.')
-    })
-  })
+  const server = createServer(
+    { requestTimeout: requestMs, headersTimeout: headersMs, connectionsCheckingInterval: checkMs },
+    (request, response) => {
+      route(request, response).catch((error: unknown) => {
+        log.error({ err: error, method: request.method, path: pathOf(request) }, 'a request could not be answered')
+        if (response.headersSent) response.destroy()
+        else replyError(response, 500, 'INTERNAL_SERVER_ERROR', 'Something went wrong in Runwarden; its log says what.')
+      })
+    },
+  )
   server.on('upgrade', (request, socket, head) => {
     if (server.listening && pathOf(request) === graphqlPath) webSockets.upgrade(request, socket, head)
     else refuseUpgrade(socket, server.listening ? '404 Not Found' : '503 Service Unavailable')

@@ -1,7 +1,11 @@
 import type { ServerResponse } from 'node:http'
 
 /** What every answer says, lest a browser guess at its type or show it inside another page. */
-const safeHeaders = { 'X-Content-Type-Options': 'nosniff', 'X-Frame-Options': 'DENY', 'Cache-Control': 'no-store' }
+export const safeHeaders = {
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Cache-Control': 'no-store',
+}
 
 export function reply(response: ServerResponse, status: number, type: string, body: string, headers = {}): void {
   response.writeHead(status, { ...safeHeaders, 'Content-Type': `${type}; charset=utf-8`, ...headers })

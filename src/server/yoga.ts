@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { type ExecutionResult, GraphQLError, type ParseOptions, parse } from 'graphql'
-import { createYoga, type GraphiQLOptions, handleStreamOrSingleExecutionResult, type Plugin } from 'graphql-yoga'
+import { createYoga, handleStreamOrSingleExecutionResult, type Plugin } from 'graphql-yoga'
 import type { Context } from '../../schema/builder.ts'
 import { presentError } from '../../schema/present-error.ts'
 import { schema } from '../../schema/schema.ts'
 import type { Log } from '../control/log.ts'
+import { refusalOfCost } from './document-cost.ts'
 
 export const graphqlPath = '/graphql'
 
@@ -22,38 +23,21 @@ export function createGraphql(log: Log) {
   return createYoga<Context>({
     schema,
     graphqlEndpoint: graphqlPath,
-    graphiql: graphiqlOptions,
-    renderGraphiQL,
+    // Its page is the same for everybody: graphiql.ts serves it.
+    graphiql: false,
     landingPage: false,
     // No other site has business here; its pages could only ask for what they have a token for.
     cors: false,
     multipart: false,
     maxRequestBodySize: requestBytesMax,
     logging: { debug: () => {}, info: () => {}, warn: warnOf(log), error: () => {} },
-    plugins: [presentedErrors(log), boundedDocuments, explainedRefusals],
+    plugins: [presentedErrors(log), boundedDocuments, boundedCosts, explainedRefusals],
     // What goes wrong outside of an operation's execution. The log gets it here, once.
     maskedErrors: { maskError: (error) => presentError(error, randomUUID(), log) },
   })
 }
 
 export type Graphql = ReturnType<typeof createGraphql>
-
-const graphiqlOptions: GraphiQLOptions = {
-  title: 'Runwarden',
-  headers: JSON.stringify({ Authorization: 'Bearer PASTE-THE-TOKEN-OF-admin.token-HERE' }, null, 2),
-  // An admin token does not belong into a browser's storage.
-  shouldPersistHeaders: false,
-  // The same header then serves subscriptions too.
-  subscriptionsProtocol: 'SSE',
-  defaultQuery:
-    '{\n  runs(first: 10) {\n    edges {\n      node {\n        id\n        workflow\n        status\n        pid\n      }\n    }\n  }\n}\n',
-}
-
-/** The page holds 9 MB of scripts, so that a browser gets none from elsewhere: it is loaded when somebody wants it. */
-async function renderGraphiQL(options?: GraphiQLOptions): Promise<string> {
-  const { renderGraphiQL: render } = await import('@graphql-yoga/render-graphiql')
-  return render(options)
-}
 
 const warnOf =
   (log: Log) =>
@@ -104,6 +88,18 @@ const boundedDocuments: Plugin = {
         throw new GraphQLError('The document is nested too deeply.', { extensions: badRequest('GRAPHQL_PARSE_FAILED') })
       }
     }),
+}
+
+/** Refuses what would keep the store from everybody else. */
+const boundedCosts: Plugin<Context> = {
+  onExecute: ({ args, setResultAndStopExecution }) => {
+    const refusal = refusalOfCost(args)
+    if (refusal !== undefined) setResultAndStopExecution({ errors: [refusal] })
+  },
+  onSubscribe: ({ args, setResultAndStopExecution }) => {
+    const refusal = refusalOfCost(args)
+    if (refusal !== undefined) setResultAndStopExecution({ errors: [refusal] })
+  },
 }
 
 /** `http` is for yoga, which takes it out of the answer. */
