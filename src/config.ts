@@ -24,13 +24,22 @@ const eventStoreUrl = z.string().superRefine((url, context) => {
   }
 })
 
+function wholeNumber(min: number, max: number) {
+  const message = `is no whole number from ${min} to ${max}`
+  return z
+    .string()
+    .regex(/^\d{1,9}$/, message)
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, message)
+}
+
 /** Runs that may live at the same time on this host: agents wait for a network most of the time. */
 const defaultCapacity = Math.max(16, 8 * availableParallelism())
 
 const schema = z.object({
-  RUNWARDEN_PORT: z.coerce.number().int().min(0).max(65_535).default(4680),
+  RUNWARDEN_PORT: wholeNumber(0, 65_535).default(4680),
   RUNWARDEN_ADDRESS: z.string().min(1).default('127.0.0.1'),
-  RUNWARDEN_CAPACITY: z.coerce.number().int().min(1).max(100_000).default(defaultCapacity),
+  RUNWARDEN_CAPACITY: wholeNumber(1, 100_000).default(defaultCapacity),
   RUNWARDEN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   RUNWARDEN_POSTGRES_ACCOUNT: z.string().min(1).optional(),
   RUNWARDEN_CGROUPS: z.enum(['auto', 'off']).default('auto'),

@@ -41,7 +41,8 @@ export async function up(options: UpOptions, deps: UpDeps): Promise<UpResult> {
     await serve({ config, dataDirectory, owner: claim.owner, log, shutdown, deps, stopping })
     return { type: 'stopped' }
   } catch (error) {
-    return refusal(error)
+    // A stop that comes during the start ends whatever the start was waiting for.
+    return stopping.aborted ? { type: 'stopped' } : refusal(error)
   } finally {
     await shutdown.run((name, error) => log.error({ err: error }, `closing ${name} broke`))
   }
@@ -230,14 +231,18 @@ const aborted = (signal: AbortSignal) =>
 function refusal(error: unknown): UpResult {
   const reason = reasonOf(error)
   if (reason === undefined) throw error
-  return { type: 'refused', reason, message: (error as Error).message }
+  const message = (error as Error).message
+  return { type: 'refused', reason, message: isDatabaseRefusal(error) ? `The database refuses: ${message}.` : message }
 }
+
+/** SQLSTATE class 28: wrong user or password; 3D: no such database. What the message says holds no password. */
+const isDatabaseRefusal = (error: unknown) => /^(28|3D)...$/.test(String((error as NodeJS.ErrnoException).code))
 
 function reasonOf(error: unknown): Extract<UpResult, { type: 'refused' }>['reason'] | undefined {
   if (error instanceof ConfigurationError || error instanceof DataDirectoryError || error instanceof CannotListen)
     return 'usage'
   if (error instanceof PortInUse || error instanceof WrongStore || error instanceof DatabaseTooNew) return 'conflict'
   if (error instanceof UnsafeTokenFile) return 'failure'
-  if (error instanceof EmbeddedPostgresError) return 'unavailable'
+  if (error instanceof EmbeddedPostgresError || isDatabaseRefusal(error)) return 'unavailable'
   return undefined
 }

@@ -79,7 +79,7 @@ Data goes to stdout, everything else to stderr. NO_COLOR is respected.`
 /** Runs one command line (without the interpreter and the script) to its end. */
 export async function runCli(argv: readonly string[], deps: CliDeps): Promise<ExitCode> {
   // `up` goes on serving when nobody reads its log any more.
-  if (argv[0] !== 'up') endQuietlyOnBrokenPipe(deps.stdout)
+  if (argv[0] !== 'up' || argv.length > 1) endQuietlyOnBrokenPipe(deps.stdout)
   let code: ExitCode = exitCodes.ok
   try {
     await createCli(deps, (ending) => {

@@ -6,11 +6,14 @@ import { type Cell, tableLines } from './table.ts'
 
 const meaningOfLevel: Record<Receipt['level'], string> = {
   'cgroup-v2': 'the kernel kept the list of its processes, and it is empty',
-  'process-scan': 'the process table was read until nobody was found; the weaker proof',
+  'process-scan': 'nobody of it is found in the process table; the weaker proof, see “not covered”',
 }
 
 /** The headline of a receipt: whether it is proven, and how well. */
 export function proofLine(receipt: Receipt, screen: Pick<Screen, 'paint'>): string {
+  if (receipt.proven && receipt.root === null && receipt.processCount === 0) {
+    return `${screen.paint(['green', 'bold'], 'NEVER STARTED')}  no process of it was ever launched`
+  }
   if (receipt.proven) {
     return `${screen.paint(['green', 'bold'], 'PROVEN DEAD')}  level ${receipt.level}: ${meaningOfLevel[receipt.level]}`
   }

@@ -161,12 +161,11 @@ class Ladder {
   }
 
   async #killAndProve(): Promise<void> {
-    const { ladder, facts, cgroup, signal } = this.#run
+    const { ladder, cgroup, signal } = this.#run
     if (signal.aborted) return
     if (ladder.step('proving') === undefined) {
       await ladder.write({ step: 'proving', until: this.#later(this.#deadlines().proofDeadlineMs) })
     }
-    const until = ladder.step('proving')?.until as string
     const lookUntil = performance.now() + lookAtLeastMs
     const emptyLooksWanted = cgroup === null ? 2 : 1
     let emptyLooks = 0
@@ -178,13 +177,26 @@ class Ladder {
       if (emptyLooks === emptyLooksWanted) return this.#gone(look)
       if (emptyLooks > 0) continue
       if (!isEmpty) await this.#strike(look.alive)
-      const isLate = this.#isOver(until) && performance.now() > lookUntil
-      if (isLate && !facts.has('TreeNotProven')) await this.#notProven(look)
+      const isLate = this.#isOver(this.#provingUntil()) && performance.now() > lookUntil
+      if (isLate && this.#owesDoubt()) await this.#notProven(look)
       await this.#awaitQuiet(isEmpty && !isLate ? quietPollMs : pauseMs)
       pauseMs = isLate
         ? Math.min(Math.max(pauseMs * 2, unprovenRetryMs), unprovenRetryMaxMs)
         : Math.min(pauseMs * 2, retryMaxMs)
     }
+  }
+
+  /** A kill that is asked for anew after one that was not proven gets a deadline of its own. */
+  #provingUntil(): string {
+    const { kill, step } = { kill: this.#run.ladder.kill, step: this.#run.ladder.step('proving')?.until ?? '' }
+    const own = kill === null ? '' : new Date(Date.parse(kill.requestedAt) + kill.proofDeadlineMs).toISOString()
+    return own > step ? own : step
+  }
+
+  /** Nobody has been told yet that this kill is not proven. */
+  #owesDoubt(): boolean {
+    const told = this.#run.facts.occurredAt('TreeNotProven')
+    return told === undefined || (this.#run.ladder.kill?.requestedAt ?? '') > told
   }
 
   /** SIGKILL to everybody found: at once where the kernel can, one by one otherwise. */

@@ -38,7 +38,7 @@ export class LadderLog {
 
   #fold(line: LadderStep): void {
     if (line.step !== 'wanted') this.#steps.set(line.step, line)
-    else if (isStronger(line.kill, this.kill)) this.kill = line.kill
+    else if (goesFurther(line.kill, this.kill)) this.kill = line.kill
   }
 
   step<Name extends StepName>(name: Name): StepOf<Name> | undefined {
@@ -53,9 +53,9 @@ export class LadderLog {
     this.#crashPoint(`after step ${line.step}`)
   }
 
-  /** Takes a wish in; a weaker one, or the same, changes nothing. */
+  /** Takes a wish in; a weaker one, or the same again, changes nothing. */
   async want(kill: DesiredKill): Promise<boolean> {
-    if (!isStronger(kill, this.kill)) return false
+    if (!goesFurther(kill, this.kill)) return false
     await this.write({ step: 'wanted', kill })
     return true
   }
@@ -70,4 +70,8 @@ export class LadderLog {
 
 /** The kinds are listed in this order. */
 const strength = (kill: DesiredKill) => killKindSchema.options.indexOf(kill.kind)
-const isStronger = (kill: DesiredKill, than: DesiredKill | null) => than === null || strength(kill) > strength(than)
+/** A stronger kill, or one that was asked for anew: control does that only after a kill that was not proven. */
+function goesFurther(kill: DesiredKill, than: DesiredKill | null): boolean {
+  if (than === null || strength(kill) > strength(than)) return true
+  return strength(kill) === strength(than) && Date.parse(kill.requestedAt) > Date.parse(than.requestedAt)
+}
