@@ -48,6 +48,18 @@ const killDocument = `mutation ($input: KillRunInput!) {
 const runDocument = 'query ($id: ID!) { run(id: $id) { status failure { reason code message } cleanup { status } } }'
 
 const start = async (input: object) => (await graphql(server.url, server.token, startDocument, { input })).data.startRun
+/** Ignores SIGTERM from the moment that this answers. */
+async function startIgnorer(graceMs: number): Promise<string> {
+  const command = ['sh', '-c', 'trap "" TERM; echo deaf; sleep 1000']
+  const { run: started } = await start({ command, policy: { graceMs } })
+  const output = 'query ($id: ID!) { runOutput(id: $id) { text } }'
+  await waitUntil(
+    async () => (await graphql(server.url, server.token, output, { id: started.id })).data.runOutput?.text === 'deaf\n',
+    'the run to ignore SIGTERM',
+  )
+  return started.id
+}
+
 const kill = async (input: object) => (await graphql(server.url, server.token, killDocument, { input })).data.killRun
 const run = async (id: string) => (await graphql(server.url, server.token, runDocument, { id })).data.run
 
@@ -88,13 +100,10 @@ it('[R9] [R20] kill_already_completed_workflow: its own outcome stands', async (
 })
 
 it('[R10] a second kill joins the first; a stronger one does not wait for its grace', async () => {
-  const { run: started } = await start({
-    command: ['sh', '-c', 'trap "" TERM; sleep 1000'],
-    policy: { graceMs: 600_000 },
-  })
-  expect(await kill({ runId: started.id, waitFor: 'ACCEPTED' })).toMatchObject({ joined: false, success: false })
-  expect(await kill({ runId: started.id, waitFor: 'ACCEPTED' })).toMatchObject({ joined: true, success: false })
-  expect(await kill({ runId: started.id, force: true })).toMatchObject({
+  const id = await startIgnorer(600_000)
+  expect(await kill({ runId: id, waitFor: 'ACCEPTED' })).toMatchObject({ joined: false, success: false })
+  expect(await kill({ runId: id, waitFor: 'ACCEPTED' })).toMatchObject({ joined: true, success: false })
+  expect(await kill({ runId: id, force: true })).toMatchObject({
     success: true,
     joined: false,
     run: { status: 'KILLED' },
@@ -102,17 +111,14 @@ it('[R10] a second kill joins the first; a stronger one does not wait for its gr
 })
 
 it('[R4] an expired wait is no failure: the answer says what goes on', async () => {
-  const { run: started } = await start({
-    command: ['sh', '-c', 'trap "" TERM; sleep 1000'],
-    policy: { graceMs: 600_000 },
-  })
-  const answer = await kill({ runId: started.id, timeoutMs: 50 })
+  const id = await startIgnorer(600_000)
+  const answer = await kill({ runId: id, timeoutMs: 50 })
   expect(answer).toMatchObject({
     __typename: 'KillRunAnswer',
     success: false,
     message: expect.stringContaining('goes on'),
   })
-  expect(await kill({ runId: started.id, force: true })).toMatchObject({ success: true })
+  expect(await kill({ runId: id, force: true })).toMatchObject({ success: true })
 })
 
 it('[R10] a kill during the start ends the run, whether a process was there already or not', async () => {
@@ -234,7 +240,7 @@ it('answers malformed requests with a reason and goes on', async () => {
 })
 
 it('[R10] while the store is away new kills are refused, what was accepted is finished, and nothing is lost', async () => {
-  const { run: dying } = await start({ command: ['sh', '-c', 'trap "" TERM; sleep 1000'], policy: { graceMs: 1_000 } })
+  const dying = { id: await startIgnorer(1_000) }
   const { run: other } = await start({ command: ['sleep', '1000'] })
   await kill({ runId: dying.id, waitFor: 'ACCEPTED' })
   await waitUntil(() => markedProcesses(dying.id).length > 0, 'the run to live')

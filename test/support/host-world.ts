@@ -128,6 +128,8 @@ export async function createHostWorld(options: Partial<HostOptions> = {}) {
     /** Ends all that lives, through the host and then by hand, and removes the directory. */
     async end(): Promise<void> {
       for (const runId of await host.known()) {
+        // A run that has removed its own directory; it is ended by hand below.
+        if (!existsSync(join(directory(runId), 'desired.json'))) continue
         const run = JSON.parse(readFileSync(join(directory(runId), 'desired.json'), 'utf8')) as DesiredRun
         await host.want({ ...run, kill: killOf('force', { proofDeadlineMs: 1_000 }) })
       }
