@@ -151,17 +151,19 @@ it('[M1] [R11] the many short lives of a busy machine do not stand in the way of
 
 it('[M1] without cgroups a chain of processes that replace themselves is never called gone while it lives', async () => {
   const world = await createHostWorld({ cgroups: 'off' })
+  const run = await world.launch(['sh', tree('chain.sh')])
+  const stop = () => writeFileSync(join(world.workspace(run.runId), 'stop'), '')
   try {
-    const run = await world.launch(['sh', tree('chain.sh')])
     const ended = () => world.types(run.runId).find((type) => type === 'TreeNotProven' || type === 'TreeGone')
     await world.fact(run.runId, 'RunStarted')
     await world.kill(run, 'force', { proofDeadlineMs: 400 })
     const said = await waitUntil(ended, 'an answer')
     if (said === 'TreeGone') expect(await lives(run.runId)).toBe(false)
-    writeFileSync(join(world.workspace(run.runId), 'stop'), '')
+    stop()
     expect((await world.fact(run.runId, 'TreeGone')).receipt.proven).toBe(true)
     expect(await lives(run.runId)).toBe(false)
   } finally {
+    stop()
     await world.end()
   }
 })
