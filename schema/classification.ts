@@ -1,4 +1,5 @@
-import { type Classification, classify, type Evidence, type Verdict } from '../src/domain/classify.ts'
+import { type Classification, classify } from '../src/domain/classify.ts'
+import type { Evidence, Verdict } from '../src/domain/run-events.ts'
 import { builder } from './builder.ts'
 import { RunType } from './run.ts'
 

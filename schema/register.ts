@@ -1,6 +1,7 @@
 import type { RegisterProcessResult } from '../src/control/control.ts'
 import { builder, requester } from './builder.ts'
 import { given } from './page.ts'
+import { PolicyInput } from './policy.ts'
 import {
   InvalidInputType,
   PermissionDeniedType,
@@ -17,6 +18,10 @@ const RegisterProcessInput = builder.inputType('RegisterProcessInput', {
     pid: t.int({ required: true, description: "Process id on the server's own host." }),
     workspacePath: t.string({ description: 'The directory it works in; absolute.' }),
     workflow: t.string({ description: 'Name of the workflow, 1–100 characters; standard: `adhoc`.' }),
+    policy: t.field({
+      type: PolicyInput,
+      description: 'Its thresholds. Unless they say otherwise the monitor only alerts: it cannot know its turns.',
+    }),
   }),
 })
 

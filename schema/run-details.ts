@@ -1,4 +1,3 @@
-import type { Policy } from '../src/domain/policy.ts'
 import type { Usage } from '../src/domain/run-events.ts'
 import type { CleanupStep, RunState } from '../src/domain/run-state.ts'
 import { builder } from './builder.ts'
@@ -42,20 +41,6 @@ export const FailureType = builder.objectRef<NonNullable<RunState['failure']>>('
     code: t.exposeString('code', {
       nullable: true,
       description: 'Of LAUNCH_FAILED: such as EXECUTABLE_NOT_FOUND or WORKSPACE_UNREADABLE.',
-    }),
-  }),
-})
-
-export const PolicyType = builder.objectRef<Policy>('Policy').implement({
-  description: 'The thresholds of a run.',
-  fields: (t) => ({
-    graceMs: t.exposeInt('graceMs', { description: 'Milliseconds between SIGTERM and SIGKILL.' }),
-    proofDeadlineMs: t.exposeInt('proofDeadlineMs', {
-      description: 'Milliseconds after SIGKILL in which proof is looked for.',
-    }),
-    slowAfterMs: t.exposeInt('slowAfterMs', { description: 'Milliseconds until a run without a turn is SLOW.' }),
-    stuckAfterMs: t.exposeInt('stuckAfterMs', {
-      description: 'Milliseconds until a run without a turn, still in initialization, is STUCK.',
     }),
   }),
 })

@@ -11,8 +11,9 @@ import {
 import { ActorType } from './actor.ts'
 import { builder } from './builder.ts'
 import { searchText } from './page.ts'
+import { PolicyType } from './policy.ts'
 import { KillReceipt, RootExitType } from './receipt.ts'
-import { CleanupType, FailureType, Label, NoticeType, PolicyType, UsageType } from './run-details.ts'
+import { CleanupType, FailureType, Label, NoticeType, UsageType } from './run-details.ts'
 
 export const RunStatusType = builder.enumType('RunStatus', {
   description: 'Where a run is in its life.',

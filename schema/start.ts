@@ -1,6 +1,7 @@
 import type { StartRunResult } from '../src/control/control.ts'
 import { builder, requester } from './builder.ts'
 import { given } from './page.ts'
+import { PolicyInput } from './policy.ts'
 import { IdempotencyConflictType, InvalidInputType, PermissionDeniedType, StoreUnavailableType } from './problem.ts'
 import { RunType } from './run.ts'
 
@@ -36,20 +37,6 @@ const WorkspaceInput = builder.inputType('WorkspaceInput', {
   }),
 })
 
-const PolicyInput = builder.inputType('PolicyInput', {
-  description: 'Thresholds of the run, in milliseconds; those left out have their standard values.',
-  fields: (t) => ({
-    graceMs: t.int({ description: 'Milliseconds between SIGTERM and SIGKILL; standard: 3,000.' }),
-    proofDeadlineMs: t.int({
-      description: 'Milliseconds after SIGKILL in which proof is looked for; standard: 5,000.',
-    }),
-    slowAfterMs: t.int({ description: 'Milliseconds until a run without a turn is SLOW; standard: 10 minutes.' }),
-    stuckAfterMs: t.int({
-      description: 'Milliseconds until a run still in initialization is STUCK; standard: 30 minutes.',
-    }),
-  }),
-})
-
 const StartRunInput = builder.inputType('StartRunInput', {
   description: 'What to run.',
   fields: (t) => ({
@@ -69,7 +56,7 @@ const StartRunInput = builder.inputType('StartRunInput', {
     workspace: t.field({ type: WorkspaceInput, description: 'Where it works; standard: TEMPORARY.' }),
     prompt: t.string({ description: 'Reaches the run as RUNWARDEN_PROMPT; at most 120,000 bytes.' }),
     labels: t.field({ type: [LabelInput], description: 'Labels. Of one that is given twice, the last counts.' }),
-    policy: t.field({ type: PolicyInput, description: 'Thresholds.' }),
+    policy: t.field({ type: PolicyInput, description: 'Its thresholds, and what is done when they are passed.' }),
     idempotencyKey: t.string({
       description: 'A repeated request with the same key gets the run of the first; at most 200 characters.',
     }),

@@ -1,23 +1,21 @@
 import { z } from 'zod'
 import { runIdSchema } from '../domain/ids.ts'
 import { launchSpecSchema } from '../domain/launch.ts'
-import { policySchema } from '../domain/policy.ts'
+import { policyInputSchema } from '../domain/policy.ts'
 import { forcedOutcomeSchema, labelsSchema } from '../domain/run-events.ts'
+import { workflowNameSchema } from '../domain/workflow-events.ts'
 import { type InvalidInput, killWaits } from './control.ts'
 
 const idempotencyKey = z.string().min(1, 'is empty').max(200, 'is longer than 200 characters').optional()
 const reason = z.string().max(2000, 'is longer than 2,000 characters').nullish()
-const workflow = z
-  .string()
-  .regex(/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$/, 'is no workflow name: 1–100 letters, digits and . _ : / -')
-  .default('adhoc')
+const workflow = workflowNameSchema.default('adhoc')
 
 /** A value over this would outlive every default that matters; the kill goes on after the wait in any case. */
 const waitMsMax = 10 * 60_000
 
 export const startRunInputSchema = launchSpecSchema.extend({
   workflow,
-  policy: policySchema.prefault({}),
+  policy: policyInputSchema.default({}),
   labels: labelsSchema.default({}),
   idempotencyKey,
 })
@@ -58,6 +56,7 @@ export const registerProcessInputSchema = z.strictObject({
     .refine((path) => path.startsWith('/'), 'is not an absolute path')
     .nullish(),
   workflow,
+  policy: policyInputSchema.default({}),
 })
 export type RegisterProcessInput = z.infer<typeof registerProcessInputSchema>
 

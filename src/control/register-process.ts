@@ -1,6 +1,6 @@
 import type { RequestRun } from '../domain/decide.ts'
 import type { RunId } from '../domain/ids.ts'
-import { standardPolicy } from '../domain/policy.ts'
+import { resolvePolicy } from '../domain/policy.ts'
 import type { RegisterProcessResult, RequestContext } from './control.ts'
 import { execute } from './execute.ts'
 import { parseInput, registerProcessInputSchema } from './inputs.ts'
@@ -8,6 +8,9 @@ import { newRunId } from './start-run.ts'
 import type { UseCaseDeps } from './use-case.ts'
 
 const action = 'registerProcess' as const
+
+/** It knows of no progress file, so that 0 turns say little of it: unless asked to, nobody kills it by itself. */
+const observing = { onStuck: 'alert', onTotalTimeout: 'alert' } as const
 
 /** R12: puts a process that something else started under supervision, as a run like any other. */
 export async function registerProcess(
@@ -20,7 +23,7 @@ export async function registerProcess(
     await deps.audit.denied(context, { action, target: null, reason: null, details: {} }, parsed.failure.message)
     return parsed.failure
   }
-  const { pid, workflow, workspacePath } = parsed.value
+  const { pid, workflow, workspacePath, policy } = parsed.value
   const runId = parsed.value.runId ?? newRunId()
   const attempt = { action, target: runId, reason: null, details: { pid, workflow } }
   const inspected = await deps.host.inspect(pid)
@@ -40,7 +43,7 @@ export async function registerProcess(
       workspacePath: workspacePath ?? null,
       ...(inspected.launch === undefined ? {} : { launch: inspected.launch }),
     },
-    policy: standardPolicy,
+    policy: resolvePolicy(observing, policy),
     labels: {},
   }
   return deps.audit.allowed<RegisterProcessResult>(context, attempt, async () => {

@@ -4,6 +4,7 @@ import type { RequestRun } from '../domain/decide.ts'
 import type { Actor } from '../domain/event.ts'
 import type { RunId } from '../domain/ids.ts'
 import { launchSpecSchema } from '../domain/launch.ts'
+import { resolvePolicy } from '../domain/policy.ts'
 import type { RunState } from '../domain/run-state.ts'
 import type { RequestContext, StartRunResult } from './control.ts'
 import { type Executed, execute } from './execute.ts'
@@ -26,7 +27,7 @@ export async function startRun(deps: UseCaseDeps, context: RequestContext, input
     workflow,
     host: deps.host.hostId,
     work: { kind: 'launch', launch: launchSpecSchema.parse(spec) },
-    policy,
+    policy: resolvePolicy(policy),
     labels,
     idempotencyKey,
   }

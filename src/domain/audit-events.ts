@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { RecordedEvent } from './event.ts'
+import { readEvent } from './read-event.ts'
 
 /** What somebody can try. A name of a mutation, as people know it. */
 export const auditActions = [
@@ -9,6 +10,7 @@ export const auditActions = [
   'restartRun',
   'forceCompleteRun',
   'registerProcess',
+  'defineWorkflow',
   'rebuildProjections',
 ] as const
 
@@ -44,13 +46,5 @@ export type RecordedAuditEvent = {
 
 /** undefined for an event that is none of the audit's. @throws Error when the data does not fit its schema. */
 export function readAuditEvent(event: RecordedEvent): RecordedAuditEvent | undefined {
-  if (!Object.hasOwn(auditEventSchemas, event.type)) return undefined
-  const type = event.type as AuditEventType
-  const parsed = auditEventSchemas[type].safeParse(event.data)
-  if (!parsed.success) {
-    throw new Error(`event ${event.position} of ${event.stream}: ${type} v${event.v} does not fit its schema`, {
-      cause: parsed.error,
-    })
-  }
-  return { ...event, type, data: parsed.data } as RecordedAuditEvent
+  return readEvent(auditEventSchemas, event)
 }

@@ -1,10 +1,7 @@
+import { duration } from './duration.ts'
 import type { Policy } from './policy.ts'
+import type { Evidence, Verdict } from './run-events.ts'
 import type { RunState } from './run-state.ts'
-
-export const verdicts = ['NORMAL', 'SLOW', 'STUCK'] as const
-export type Verdict = (typeof verdicts)[number]
-
-export type Evidence = { fact: string; value: string }
 
 export type Classification = {
   verdict: Verdict
@@ -15,113 +12,107 @@ export type Classification = {
   evidence: Evidence[]
 }
 
+/** The parts of a run's state that its age rests on. */
+export type AgedState = Pick<RunState, 'origin' | 'requestedAt' | 'startedAt' | 'endedAt' | 'unsampledMs'>
+
 /** The parts of a run's state that its verdict rests on. */
-export type ClassifiedState = Pick<
-  RunState,
-  | 'status'
-  | 'startedAt'
-  | 'endedAt'
-  | 'turns'
-  | 'firstTurnAt'
-  | 'phase'
-  | 'progressPercent'
-  | 'lastHeartbeatAt'
-  | 'lastOutput'
->
+export type ClassifiedState = AgedState &
+  Pick<
+    RunState,
+    | 'turns'
+    | 'firstTurnAt'
+    | 'unsampledBeforeFirstTurnMs'
+    | 'phase'
+    | 'progressPercent'
+    | 'lastHeartbeatAt'
+    | 'lastOutput'
+  >
+
+/**
+ * For how long a run has been watched, in milliseconds: since it started, less what nobody sampled. A process that was
+ * registered is only watched since then. The clock stands still at the end; undefined before the start.
+ * @param now milliseconds since the epoch.
+ */
+export function watchedMs(state: AgedState, now: number): number | undefined {
+  const start = watchedSince(state)
+  if (start === undefined) return undefined
+  return (state.endedAt === null ? now : Date.parse(state.endedAt)) - start - state.unsampledMs
+}
+
+function watchedSince({ origin, startedAt, requestedAt }: AgedState): number | undefined {
+  if (startedAt === null) return undefined
+  return origin === 'registered' ? Math.max(Date.parse(startedAt), Date.parse(requestedAt)) : Date.parse(startedAt)
+}
+
+/** The run has not said that it is past its beginning. */
+export const isInitializing = ({ phase, turns }: Pick<RunState, 'phase' | 'turns'>) =>
+  turns === 0 && phase.trim().toLowerCase() === 'initialization'
 
 /**
  * R15, made total. The clock runs from the start (0 turns), or from the start to the first turn.
  * @param now milliseconds since the epoch.
  */
 export function classify(state: ClassifiedState, now: number, policy: Policy): Classification {
-  if (state.startedAt === null) {
+  const age = watchedMs(state, now)
+  if (age === undefined) {
     const explanation =
       state.endedAt === null ? 'The run has not been started yet.' : 'The run ended before it was started.'
-    return verdict('NORMAL', 'WAITING', explanation, state, 0)
+    return classification(state, 0, { verdict: 'NORMAL', rule: 'WAITING', explanation })
   }
-  const start = Date.parse(state.startedAt)
-  if (state.firstTurnAt !== null) {
-    const untilFirstTurn = Date.parse(state.firstTurnAt) - start
-    return untilFirstTurn <= policy.slowAfterMs
-      ? verdict(
-          'NORMAL',
-          'FIRST_TURN_IN_TIME',
-          `The first turn came after ${duration(untilFirstTurn)}.`,
-          state,
-          untilFirstTurn,
-        )
-      : verdict(
-          'SLOW',
-          'FIRST_TURN_LATE',
-          `The first turn came only after ${duration(untilFirstTurn)}; since then the run progresses through turns.`,
-          state,
-          untilFirstTurn,
-        )
+  const untilFirstTurn = firstTurnMs(state)
+  if (untilFirstTurn !== undefined) {
+    return classification(state, untilFirstTurn, byFirstTurn(untilFirstTurn, policy))
   }
-  const age = (state.endedAt === null ? now : Date.parse(state.endedAt)) - start
-  if (age > policy.stuckAfterMs && state.phase === 'initialization') {
-    return verdict(
-      'STUCK',
-      'STUCK_IN_INITIALIZATION',
-      `${duration(age)} in initialization with 0 turns; the limit is ${duration(policy.stuckAfterMs)}.`,
-      state,
-      age,
-    )
-  }
-  if (age <= policy.slowAfterMs) {
-    return verdict(
-      'NORMAL',
-      'YOUNG',
-      `No turn yet, ${duration(age)} after the start; up to ${duration(policy.slowAfterMs)} is normal.`,
-      state,
-      age,
-    )
-  }
-  return verdict(
-    'SLOW',
-    'OVERDUE',
-    `No turn yet, ${duration(age)} after the start; up to ${duration(policy.slowAfterMs)} is normal.`,
-    state,
-    age,
-  )
+  return classification(state, age, withoutTurn(state, age, policy))
 }
 
-function verdict(
-  name: Verdict,
-  rule: Classification['rule'],
-  explanation: string,
-  state: ClassifiedState,
-  clockMs: number,
-): Classification {
-  return { verdict: name, rule, explanation, evidence: evidenceOf(state, clockMs) }
+/** Watched time from the start to the first turn. */
+function firstTurnMs(state: ClassifiedState): number | undefined {
+  const start = watchedSince(state)
+  if (start === undefined || state.firstTurnAt === null) return undefined
+  return Date.parse(state.firstTurnAt) - start - state.unsampledBeforeFirstTurnMs
 }
 
-function evidenceOf(state: ClassifiedState, clockMs: number): Evidence[] {
+type Ruling = Omit<Classification, 'evidence'>
+
+function byFirstTurn(untilFirstTurn: number, policy: Policy): Ruling {
+  const took = duration(untilFirstTurn)
+  return untilFirstTurn <= policy.slowAfterMs
+    ? { verdict: 'NORMAL', rule: 'FIRST_TURN_IN_TIME', explanation: `The first turn came after ${took}.` }
+    : {
+        verdict: 'SLOW',
+        rule: 'FIRST_TURN_LATE',
+        explanation: `The first turn came only after ${took}; since then the run progresses through turns.`,
+      }
+}
+
+function withoutTurn(state: ClassifiedState, age: number, policy: Policy): Ruling {
+  if (age > policy.stuckAfterMs && isInitializing(state)) {
+    return {
+      verdict: 'STUCK',
+      rule: 'STUCK_IN_INITIALIZATION',
+      explanation: `${duration(age)} in initialization with 0 turns; the limit is ${duration(policy.stuckAfterMs)}.`,
+    }
+  }
+  const explanation = `No turn yet, ${duration(age)} after the start; up to ${duration(policy.slowAfterMs)} is normal.`
+  return age <= policy.slowAfterMs
+    ? { verdict: 'NORMAL', rule: 'YOUNG', explanation }
+    : { verdict: 'SLOW', rule: 'OVERDUE', explanation }
+}
+
+function classification(state: ClassifiedState, clockMs: number, ruling: Ruling): Classification {
+  return { ...ruling, evidence: evidenceOf(state, clockMs) }
+}
+
+/** What speaks for a verdict, as people read it. */
+export function evidenceOf(state: ClassifiedState, clockMs: number): Evidence[] {
   return [
     { fact: 'turns', value: String(state.turns) },
     { fact: 'phase', value: state.phase },
     { fact: 'clockMs', value: String(clockMs) },
+    ...(state.unsampledMs === 0 ? [] : [{ fact: 'unsampledMs', value: String(state.unsampledMs) }]),
     ...(state.progressPercent === null ? [] : [{ fact: 'progressPercent', value: String(state.progressPercent) }]),
     ...(state.lastHeartbeatAt === null ? [] : [{ fact: 'lastHeartbeatAt', value: state.lastHeartbeatAt }]),
     ...(state.lastOutput === null ? [] : [{ fact: 'lastOutput', value: state.lastOutput }]),
   ]
-}
-
-/** `2d 3h`, `41m 7s`, `812ms`: the two largest units. */
-export function duration(ms: number): string {
-  const whole = Math.max(0, Math.round(ms))
-  if (whole < 1000) return `${whole}ms`
-  const seconds = Math.floor(whole / 1000)
-  const parts = [
-    [Math.floor(seconds / 86_400), 'd'],
-    [Math.floor(seconds / 3600) % 24, 'h'],
-    [Math.floor(seconds / 60) % 60, 'm'],
-    [seconds % 60, 's'],
-  ] as const
-  const first = parts.findIndex(([count]) => count > 0)
-  return parts
-    .slice(first, first + 2)
-    .filter(([count], index) => index === 0 || count > 0)
-    .map(([count, unit]) => `${count}${unit}`)
-    .join(' ')
 }

@@ -1,5 +1,7 @@
+import { classify } from './classify.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
+import { limitToKillFor } from './limits.ts'
 import type { Policy } from './policy.ts'
 import type { ProcessIdentity } from './process-identity.ts'
 import type { ForcedOutcome, KillKind, RunEventBody, RunEventData } from './run-events.ts'
@@ -32,7 +34,18 @@ export type RequestRestart = { type: 'RequestRestart' } & RunEventData<'RestartR
 
 export type RequestForceComplete = { type: 'RequestForceComplete'; outcome: ForcedOutcome; reason: string | null }
 
-export type Command = RequestRun | RequestKill | RequestRestart | RequestForceComplete
+/**
+ * The monitor's: record the verdict if it has changed, and kill what the policy says must be killed.
+ */
+export type JudgeRun = {
+  type: 'JudgeRun'
+  /** Milliseconds since the epoch: when the run was last looked at, its progress read to the end. */
+  now: number
+  /** From its heartbeats, for the evidence only. */
+  telemetry: Pick<RunState, 'progressPercent' | 'lastHeartbeatAt' | 'lastOutput'>
+}
+
+export type Command = RequestRun | RequestKill | RequestRestart | RequestForceComplete | JudgeRun
 
 export type Rejection =
   | { code: 'RunNotFound' }
@@ -59,6 +72,8 @@ export function decide(command: Command, state: RunState | undefined): Decision 
       return requestRestart(command, state)
     case 'RequestForceComplete':
       return requestForceComplete(command, state)
+    case 'JudgeRun':
+      return judgeRun(command, state)
   }
 }
 
@@ -131,6 +146,23 @@ function requestForceComplete(command: RequestForceComplete, state: RunState | u
   }
   const kill = killEvents({ kind: 'graceful', reason }, state)
   return accept({ type: 'ForceCompleteRequested', data: { outcome, reason } }, ...kill)
+}
+
+function judgeRun({ now, telemetry }: JudgeRun, state: RunState | undefined): Decision {
+  if (state === undefined) return reject({ code: 'RunNotFound' })
+  if (isTerminal(state.status)) {
+    return reject({ code: 'AlreadyEnded', status: state.status, endedAt: state.endedAt ?? state.requestedAt })
+  }
+  const seen = { ...state, ...telemetry }
+  const limit = limitToKillFor(seen, now)
+  const kill = limit === undefined ? [] : killEvents({ kind: 'graceful', reason: limit.reason }, state)
+  return accept(...verdictEvents(seen, now), ...kill)
+}
+
+function verdictEvents(state: RunState, now: number): RunEventBody[] {
+  const classification = classify(state, now, state.policy)
+  const previous = state.classified?.verdict ?? 'NORMAL'
+  return classification.verdict === previous ? [] : [{ type: 'RunClassified', data: { ...classification, previous } }]
 }
 
 const isRetryOf = (command: RequestKill, state: RunState) =>

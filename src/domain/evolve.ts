@@ -59,6 +59,7 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     phaseSince: metadata.occurredAt,
     turns: 0,
     firstTurnAt: null,
+    unsampledBeforeFirstTurnMs: 0,
     lastTurnAt: null,
     progressPercent: null,
     usage: null,
@@ -70,6 +71,8 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     peakRssBytes: null,
     peakProcesses: null,
     lastHeartbeatAt: null,
+    unsampledMs: 0,
+    classified: null,
     notices: [],
     cleanup: { status: 'NONE', steps: [], doneAt: null },
     lateResults: 0,
@@ -103,8 +106,15 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         ...state,
         turns: Math.max(state.turns, event.data.turn),
         firstTurnAt: state.firstTurnAt ?? at,
+        unsampledBeforeFirstTurnMs: state.firstTurnAt === null ? state.unsampledMs : state.unsampledBeforeFirstTurnMs,
         lastTurnAt: at,
       }
+    case 'SamplingInterrupted':
+      return { ...state, unsampledMs: state.unsampledMs + event.data.gapMs }
+    case 'RunClassified': {
+      const { verdict, rule, explanation } = event.data
+      return { ...state, classified: { verdict, rule, explanation, at } }
+    }
     case 'KillRequested':
       return killRequested(state, event)
     case 'SigtermSent':

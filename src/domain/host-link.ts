@@ -14,6 +14,7 @@ export const factBodySchema = z.discriminatedUnion('type', [
     type: z.literal('LaunchFailed'),
     data: z.object({ code: z.string(), message: z.string().max(2000) }),
   }),
+  z.object({ type: z.literal('SamplingInterrupted'), data: runEventSchemas.SamplingInterrupted }),
   z.object({ type: z.literal('PhaseChanged'), data: runEventSchemas.PhaseChanged }),
   z.object({ type: z.literal('TurnCompleted'), data: runEventSchemas.TurnCompleted }),
   z.object({ type: z.literal('HeartbeatRecorded'), data: runEventSchemas.HeartbeatRecorded }),
@@ -58,6 +59,14 @@ export type DesiredRun = {
 }
 
 export type DesiredKill = { kind: KillKind; requestedAt: string; graceMs: number; proofDeadlineMs: number }
+
+/** A look at all that can be known of a live run: its processes, and what it has said of itself, read to the end. */
+export type Sample = {
+  /** When it was complete. */
+  at: string
+  /** The highest number among the run's facts by then: what was seen is in the store once that one is. */
+  factSequence: number
+}
 
 export type OutputChunk = {
   /** Logical offset of the first byte of `data`; larger than what was asked for when older output is gone. */
@@ -110,5 +119,7 @@ export interface HostLink {
   readOutput(runId: RunId, offset: number, maxBytes: number): Promise<OutputChunk | undefined>
   /** Resolves when the run's output has grown past `offset`, has ended, or the signal aborts. */
   outputGrown(runId: RunId, offset: number, signal: AbortSignal): Promise<void>
+  /** The last look at this run since this host agent began; undefined: there was none yet, or the run is not live. */
+  sampled(runId: RunId): Promise<Sample | undefined>
   report(): Promise<HostReport>
 }

@@ -1,25 +1,100 @@
 import { z } from 'zod'
 
-const durationMs = z
-  .number()
-  .int()
-  .min(0)
-  .max(7 * 24 * 3600_000)
+const minutes = 60_000
+const hours = 60 * minutes
 
-/** The thresholds of a run. All durations in milliseconds. */
-export const policySchema = z.strictObject({
+/** A bounded whole number of milliseconds; the messages say the bound as people would. */
+function durationMs({ min = 0, max, maxText }: { min?: number; max: number; maxText: string }) {
+  return z
+    .number('is no number of milliseconds')
+    .int('is no whole number of milliseconds')
+    .min(min, min === 0 ? 'is negative' : `is shorter than ${min} ms`)
+    .max(max, `is longer than ${maxText}`)
+}
+
+/** More milliseconds than 24 days are no GraphQL Int. */
+const aboutTheRun = durationMs({ min: 1, max: 14 * 24 * hours, maxText: '14 days' })
+
+export const policyPresets = ['standard', 'strict'] as const
+export type PolicyPreset = (typeof policyPresets)[number]
+
+/** What the monitor does when a limit is passed. */
+export const timeoutActions = ['alert', 'kill'] as const
+export type TimeoutAction = (typeof timeoutActions)[number]
+
+const thresholds = {
   /** Wait between SIGTERM and SIGKILL. 3 s by default, so that a SIGTERM-ignorer is dead within R11's 5 s. */
-  graceMs: durationMs.max(60 * 60_000).default(3_000),
+  graceMs: durationMs({ max: hours, maxText: '1 hour' }),
   /** How long after SIGKILL the host looks for proof before it says "not proven". */
-  proofDeadlineMs: durationMs
-    .min(100)
-    .max(10 * 60_000)
-    .default(5_000),
+  proofDeadlineMs: durationMs({ min: 100, max: 10 * minutes, maxText: '10 minutes' }),
   /** R15: until here a run without a turn is NORMAL, and a run whose first turn came by here stays NORMAL. */
-  slowAfterMs: durationMs.default(10 * 60_000),
-  /** R15: after this, with 0 turns and in initialization, a run is STUCK. */
-  stuckAfterMs: durationMs.default(30 * 60_000),
+  slowAfterMs: aboutTheRun,
+  /** R16: after this, with 0 turns and in initialization, an alert warns. */
+  initializationWarningMs: aboutTheRun,
+  /** R15, R16, the initialization timeout: after this, with 0 turns and in initialization, a run is STUCK. */
+  stuckAfterMs: aboutTheRun,
+  onStuck: z.enum(timeoutActions),
+  /** R16: no run should live longer than this, whatever it does. */
+  totalTimeoutMs: aboutTheRun,
+  onTotalTimeout: z.enum(timeoutActions),
+}
+
+/** R16. `strict` is for fleets whose runs answer within minutes; its initialization timeout would hit normal runs elsewhere. */
+export const presets: Record<PolicyPreset, z.infer<z.ZodObject<typeof thresholds>>> = {
+  standard: {
+    graceMs: 3_000,
+    proofDeadlineMs: 5_000,
+    slowAfterMs: 10 * minutes,
+    initializationWarningMs: 5 * minutes,
+    stuckAfterMs: 30 * minutes,
+    onStuck: 'kill',
+    totalTimeoutMs: hours,
+    onTotalTimeout: 'alert',
+  },
+  strict: {
+    graceMs: 3_000,
+    proofDeadlineMs: 5_000,
+    slowAfterMs: 10 * minutes,
+    initializationWarningMs: 150_000,
+    stuckAfterMs: 5 * minutes,
+    onStuck: 'kill',
+    totalTimeoutMs: hours,
+    onTotalTimeout: 'kill',
+  },
+}
+
+const { standard } = presets
+
+/** The thresholds of a run, complete. All durations in milliseconds. What an older event does not say is as in `standard`. */
+export const policySchema = z.strictObject({
+  preset: z.enum(policyPresets).default('standard'),
+  graceMs: thresholds.graceMs.default(standard.graceMs),
+  proofDeadlineMs: thresholds.proofDeadlineMs.default(standard.proofDeadlineMs),
+  slowAfterMs: thresholds.slowAfterMs.default(standard.slowAfterMs),
+  initializationWarningMs: thresholds.initializationWarningMs.default(standard.initializationWarningMs),
+  stuckAfterMs: thresholds.stuckAfterMs.default(standard.stuckAfterMs),
+  onStuck: thresholds.onStuck.default(standard.onStuck),
+  totalTimeoutMs: thresholds.totalTimeoutMs.default(standard.totalTimeoutMs),
+  onTotalTimeout: thresholds.onTotalTimeout.default(standard.onTotalTimeout),
 })
 export type Policy = z.infer<typeof policySchema>
 
-export const standardPolicy: Policy = policySchema.parse({})
+/** As somebody asks for it: a preset to begin with, and what should differ. */
+export const policyInputSchema = z.strictObject({ preset: z.enum(policyPresets), ...thresholds }).partial()
+export type PolicyInput = z.infer<typeof policyInputSchema>
+
+/** The layers in turn, such as a workflow's, then a run's. A layer that names a preset begins anew with it. */
+export function resolvePolicy(...layers: PolicyInput[]): Policy {
+  return layers.reduce<Policy>(
+    (policy, { preset, ...differing }) => ({
+      ...(preset === undefined ? policy : { preset, ...presets[preset] }),
+      ...given(differing),
+    }),
+    { preset: 'standard', ...standard },
+  )
+}
+
+const given = <Thresholds extends object>(differing: Thresholds) =>
+  Object.fromEntries(Object.entries(differing).filter(([, value]) => value !== undefined)) as Partial<Thresholds>
+
+export const standardPolicy: Policy = resolvePolicy()

@@ -4,6 +4,7 @@ import { hostIdSchema, runIdSchema } from './ids.ts'
 import { launchSpecSchema } from './launch.ts'
 import { policySchema } from './policy.ts'
 import { processIdentitySchema } from './process-identity.ts'
+import { readEvent } from './read-event.ts'
 import { proofLevelSchema, receiptSchema, rootExitSchema } from './receipt.ts'
 
 export const usageSchema = z.object({
@@ -49,6 +50,14 @@ const progressShape = {
   rssBytes: z.number().int().nonnegative().optional(),
 }
 
+/** R15. */
+export const verdicts = ['NORMAL', 'SLOW', 'STUCK'] as const
+export type Verdict = (typeof verdicts)[number]
+
+/** A fact that a verdict or an alert rests on; names that end in `Ms` are milliseconds. */
+export const evidenceSchema = z.object({ fact: z.string().max(100), value: z.string().max(1000) })
+export type Evidence = z.infer<typeof evidenceSchema>
+
 const exitShape = { rootExit: rootExitSchema.nullable(), receipt: receiptSchema }
 
 /** The current schema of every event of a run's streams, by type. */
@@ -89,8 +98,25 @@ export const runEventSchemas = {
   }),
   /** The host agent came back and found the run as it had left it. */
   RunAdopted: z.object({ root: processIdentitySchema }),
+  /**
+   * For so long nobody looked: the host agent was not there, or the machine slept. A clock that was set back gives a
+   * negative gap. What was not sampled is not age (invariant 9).
+   */
+  SamplingInterrupted: z.object({
+    gapMs: z.number().int(),
+    cause: z.enum(['agent-down', 'suspended', 'clock-set']),
+  }),
   PhaseChanged: z.object({ phase: z.string().min(1).max(100) }),
   TurnCompleted: z.object({ turn: z.number().int().positive() }),
+  /** Recorded by the monitor when the verdict has changed; the first, NORMAL, goes without saying. */
+  RunClassified: z.object({
+    verdict: z.enum(verdicts),
+    previous: z.enum(verdicts),
+    /** Which line of R15 decided. */
+    rule: z.string().max(100),
+    explanation: z.string().max(1000),
+    evidence: z.array(evidenceSchema).max(50),
+  }),
   KillRequested: z.object({
     kind: killKindSchema,
     reason: z.string().max(2000).nullable(),
@@ -175,8 +201,10 @@ export const runEventVersion: { readonly [Type in RunEventType]: number } = {
   RunRequested: 1,
   RunStarted: 1,
   RunAdopted: 1,
+  SamplingInterrupted: 1,
   PhaseChanged: 1,
   TurnCompleted: 1,
+  RunClassified: 1,
   KillRequested: 1,
   RestartRequested: 1,
   RunRestarted: 1,
@@ -207,13 +235,5 @@ export const isTelemetry = (type: RunEventType) => type === 'HeartbeatRecorded'
  * @throws Error when the type is known and the data does not fit its schema.
  */
 export function readRunEvent(event: RecordedEvent): RecordedRunEvent | undefined {
-  if (!Object.hasOwn(runEventSchemas, event.type)) return undefined
-  const type = event.type as RunEventType
-  const parsed = runEventSchemas[type].safeParse(event.data)
-  if (!parsed.success) {
-    throw new Error(`event ${event.position} of ${event.stream}: ${type} v${event.v} does not fit its schema`, {
-      cause: parsed.error,
-    })
-  }
-  return { ...event, type, data: parsed.data } as RecordedRunEvent
+  return readEvent(runEventSchemas, event)
 }

@@ -4,7 +4,7 @@ import type { LaunchSpec } from './launch.ts'
 import type { Policy } from './policy.ts'
 import type { ProcessIdentity } from './process-identity.ts'
 import type { ProofLevel, Receipt, RootExit } from './receipt.ts'
-import type { ForcedOutcome, KillKind, RunEventData, Usage } from './run-events.ts'
+import type { ForcedOutcome, KillKind, RunEventData, Usage, Verdict } from './run-events.ts'
 
 export const runStatuses = [
   'REQUESTED',
@@ -73,6 +73,8 @@ export type RunState = {
   phaseSince: string
   turns: number
   firstTurnAt: string | null
+  /** How much of the time from the start to the first turn nobody sampled. */
+  unsampledBeforeFirstTurnMs: number
   lastTurnAt: string | null
   progressPercent: number | null
   usage: Usage | null
@@ -84,6 +86,10 @@ export type RunState = {
   peakRssBytes: number | null
   peakProcesses: number | null
   lastHeartbeatAt: string | null
+  /** Of the time since the start: while nobody looked. It is no age. */
+  unsampledMs: number
+  /** The verdict as the monitor last recorded it; null: NORMAL from the start on. */
+  classified: { verdict: Verdict; rule: string; explanation: string; at: string } | null
   notices: { code: string; detail: string; at: string }[]
   cleanup: { status: 'NONE' | 'RUNNING' | 'DONE' | 'FAILED'; steps: CleanupStep[]; doneAt: string | null }
   lateResults: number

@@ -1,4 +1,4 @@
-import { duration } from './classify.ts'
+import { duration } from './duration.ts'
 import type { Actor, RecordedEvent } from './event.ts'
 import type { Receipt, RootExit } from './receipt.ts'
 import { type RecordedRunEvent, readRunEvent } from './run-events.ts'
@@ -24,6 +24,10 @@ function describe(event: RecordedRunEvent): string {
       return `started: process ${event.data.root.pid}${event.data.workspacePath === null ? '' : ` in ${event.data.workspacePath}`}`
     case 'RunAdopted':
       return `adopted: the host supervises process ${event.data.root.pid} again`
+    case 'SamplingInterrupted':
+      return `not looked at for ${duration(Math.abs(event.data.gapMs))}${event.data.gapMs < 0 ? ' less' : ''}: ${interruption[event.data.cause]}`
+    case 'RunClassified':
+      return `${event.data.verdict}, was ${event.data.previous}: ${event.data.explanation}`
     case 'PhaseChanged':
       return `phase: ${event.data.phase}`
     case 'TurnCompleted':
@@ -111,6 +115,12 @@ function telemetry(data: Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' |
     ...('notices' in data ? (data.notices ?? []).map((notice) => `${notice.code}: ${notice.detail}`) : []),
   ].filter((part) => part !== false)
   return parts.join(', ') || 'nothing new'
+}
+
+const interruption = {
+  'agent-down': 'the host agent was not there',
+  suspended: 'the machine slept',
+  'clock-set': 'the clock was set',
 }
 
 const person = (actor: Actor) => `${actor.kind} ${actor.id}`

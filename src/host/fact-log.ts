@@ -147,6 +147,11 @@ export class FactLog {
       .map(({ sequence, occurredAt, body }) => ({ host: hostId, runId, sequence, occurredAt, body }))
   }
 
+  /** 0: none yet. */
+  get lastSequence(): number {
+    return this.#nextSequence - 1
+  }
+
   get allAcknowledged(): boolean {
     return this.#unacknowledged.length === 0
   }

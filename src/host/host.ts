@@ -254,6 +254,9 @@ export async function createHost(options: HostOptions): Promise<Host> {
       const found = inspectProcess(pid, { table, owners, shims: shims(), protectedProcesses: protectedProcesses() })
       return found.ok ? { ...found, launch: launchOfProcess(found.root) } : found
     },
+    async sampled(runId) {
+      return runs.get(runId)?.sampled
+    },
     async report() {
       const failures = [...runs.values()].flatMap(({ journalFailure, runId }) =>
         journalFailure === undefined ? [] : `${runId}: ${journalFailure.message}`,

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { closeSync, lstatSync, statSync, symlinkSync } from 'node:fs'
+import { closeSync, lstatSync, mkdirSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { isGone, machineIdentity } from '../os/process-identity.ts'
@@ -7,7 +7,7 @@ import { Bell } from './bell.ts'
 import { isDiskFull } from './journal.ts'
 import type { LaunchFailure, LaunchPlan } from './launch-plan.ts'
 import { isRunning } from './process-table.ts'
-import { openForAppending, type RunPaths, readSlot } from './run-directory.ts'
+import { openForAppending, type RunPaths, readSlot, writeAtomically } from './run-directory.ts'
 
 /** Written once, before the first attempt; what it says holds for all attempts. */
 export type LaunchRecord = {
@@ -33,6 +33,17 @@ export type LaunchOutcome =
   | { kind: 'lost' }
 
 export type Earlier = LaunchOutcome | { kind: 'none'; nextAttempt: number }
+
+/** Journals that a launch begins. @returns why it could not, and must not begin */
+export async function recordLaunch(paths: RunPaths, record: LaunchRecord): Promise<LaunchFailure | undefined> {
+  try {
+    if (record.cgroup !== null) mkdirSync(record.cgroup, { recursive: true })
+    await writeAtomically(paths.launch, JSON.stringify(record))
+    return undefined
+  } catch (error) {
+    return { code: 'DISK_FULL', message: `The launch cannot be journalled: ${(error as Error).message}` }
+  }
+}
 
 /** A shim that has won its claim writes two identities within milliseconds; a machine that thrashes needs longer. */
 const identityWaitMs = 10_000

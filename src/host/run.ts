@@ -1,6 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { DesiredRun, FactBody } from '../domain/host-link.ts'
+import type { DesiredRun, FactBody, Sample } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { machineIdentity } from '../os/process-identity.ts'
@@ -10,14 +10,14 @@ import { cleanUp } from './cleanup.ts'
 import { FactLog } from './fact-log.ts'
 import { killTree } from './kill-ladder.ts'
 import { LadderLog } from './ladder-log.ts'
-import { attemptLaunch, findEarlierLaunch, type LaunchRecord, type Started } from './launch.ts'
+import { attemptLaunch, findEarlierLaunch, type LaunchRecord, recordLaunch, type Started } from './launch.ts'
 import { type LaunchFailure, planLaunch } from './launch-plan.ts'
 import { Output } from './output.ts'
 import { ageMs, isOfThisMachine, isRunning, type ProcessTable } from './process-table.ts'
 import { neverLaunchedReceipt } from './receipt.ts'
 import { RootEnd } from './root-exit.ts'
 import type { RunContext } from './run-context.ts'
-import { type RunPaths, readJson, runPaths, writeAtomically } from './run-directory.ts'
+import { type RunPaths, readJson, runPaths } from './run-directory.ts'
 import { signalProcess } from './signals.ts'
 import { Telemetry } from './telemetry.ts'
 import { Tree } from './tree.ts'
@@ -92,6 +92,11 @@ export class Run {
   /** Nothing of its tree is left, and its output is complete. */
   get isOver(): boolean {
     return this.facts.has('TreeGone') || this.facts.has('LaunchFailed')
+  }
+
+  /** The last look at it since this host agent began; undefined once it is over. */
+  get sampled(): Sample | undefined {
+    return this.isOver ? undefined : this.#live?.telemetry.sampled
   }
 
   get shim(): ProcessIdentity | null {
@@ -186,15 +191,8 @@ export class Run {
     if (this.#ladder.kill !== null) return this.#neverLaunched()
     const cgroup = cgroups === null ? null : join(cgroups.base, `run-${runId.slice('run_'.length)}`)
     const record: LaunchRecord = { ...machineIdentity(), cgroup, workspace: plan.workspace }
-    try {
-      if (cgroup !== null) mkdirSync(cgroup, { recursive: true })
-      await writeAtomically(paths.launch, JSON.stringify(record))
-    } catch (error) {
-      return this.#failed({
-        code: 'DISK_FULL',
-        message: `The launch cannot be journalled: ${(error as Error).message}`,
-      })
-    }
+    const unrecorded = await recordLaunch(paths, record)
+    if (unrecorded !== undefined) return this.#failed(unrecorded)
     crashPoint('after launch record')
     this.#shimIsOurs = true
     const [onShimExit, shimCgroup] = [() => this.#bell.ring(), cgroups?.shims ?? null]

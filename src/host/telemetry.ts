@@ -1,5 +1,5 @@
 import { type FSWatcher, readFileSync, watch } from 'node:fs'
-import type { FactBody } from '../domain/host-link.ts'
+import type { FactBody, Sample } from '../domain/host-link.ts'
 import type { RunEventData } from '../domain/run-events.ts'
 import { isGone } from '../os/process-identity.ts'
 import type { Cgroup } from './cgroup.ts'
@@ -41,6 +41,7 @@ export class Telemetry {
   #cpuTicksOfGone = 0
   #shown = ''
   #stopped = false
+  #sampled: Sample | undefined
   /** Summed up: no heartbeat follows the summary. */
   #isSummed = false
 
@@ -113,8 +114,19 @@ export class Telemetry {
 
   /** Takes in one look at the tree; says so when something changed, and at least every `heartbeatMaxIntervalMs`. */
   async sample(members: Map<number, Member>): Promise<void> {
-    const { facts, output } = this.#options
+    const at = this.#options.clock().toISOString()
     await this.readProgress()
+    await this.#sampleProcesses(members)
+    this.#sampled = { at, factSequence: this.#options.facts.lastSequence }
+  }
+
+  /** The last look at it that was complete. */
+  get sampled(): Sample | undefined {
+    return this.#sampled
+  }
+
+  async #sampleProcesses(members: Map<number, Member>): Promise<void> {
+    const { facts, output } = this.#options
     const alive = [...members.values()].filter(({ entry }) => entry.alive)
     this.#latest.processes = alive.length
     this.#latest.cpuMs = this.#cpuMs(members)

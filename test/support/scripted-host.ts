@@ -1,4 +1,4 @@
-import type { DesiredRun, Fact, FactBody, HostLink } from '../../src/domain/host-link.ts'
+import type { DesiredRun, Fact, FactBody, HostLink, Sample } from '../../src/domain/host-link.ts'
 import type { RunId } from '../../src/domain/ids.ts'
 import { root, hostId as standardHostId } from './run-events.ts'
 
@@ -26,6 +26,8 @@ export function scriptedHost(hostId = standardHostId) {
     beforeWant: async (_run: DesiredRun): Promise<void> => {},
     journalsOk: true,
     reads: 0,
+    /** What it says of its last look at a run. */
+    sampled: new Map<RunId, Sample>(),
   }
 
   /** The run's next facts, numbered on from its last one; `offer` them. */
@@ -96,6 +98,7 @@ export function scriptedHost(hostId = standardHostId) {
       }
       while (!signal.aborted && !over()) await change(signal)
     },
+    sampled: async (runId) => script.sampled.get(runId),
     report: async () => ({
       hostId,
       hostname: 'scripted',

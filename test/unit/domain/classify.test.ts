@@ -1,7 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { classify, duration, type Verdict } from '../../../src/domain/classify.ts'
-import { policySchema, standardPolicy } from '../../../src/domain/policy.ts'
+import { classify } from '../../../src/domain/classify.ts'
+import { duration } from '../../../src/domain/duration.ts'
+import { resolvePolicy, standardPolicy } from '../../../src/domain/policy.ts'
+import type { Verdict } from '../../../src/domain/run-events.ts'
 import { stateAfter } from '../../support/decider-spec.ts'
 import {
   event,
@@ -130,13 +132,13 @@ describe('[R15] once ended', () => {
 
 describe('[R15] [R17] by policy', () => {
   it('takes its limits from the policy', () => {
-    const strict = policySchema.parse({ slowAfterMs: 1_000, stuckAfterMs: 2_000 })
+    const strict = resolvePolicy({ slowAfterMs: 1_000, stuckAfterMs: 2_000 })
     const verdicts = [1_000, 1_001, 2_000, 2_001].map((age) => classify(waiting, sinceStart(age), strict).verdict)
     expect(verdicts).toEqual(['NORMAL', 'SLOW', 'SLOW', 'STUCK'])
   })
 
   it('a stuck limit below the slow limit holds', () => {
-    const strict = policySchema.parse({ stuckAfterMs: 5 * minutes })
+    const strict = resolvePolicy({ stuckAfterMs: 5 * minutes })
     expect(classify(waiting, sinceStart(5 * minutes), strict).verdict).toBe('NORMAL')
     expect(classify(waiting, sinceStart(5 * minutes + 1), strict).verdict).toBe('STUCK')
   })

@@ -2,27 +2,36 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { alertEventSchemas, readAlertEvent } from '../../../src/domain/alert-events.ts'
 import { auditEventSchemas, readAuditEvent } from '../../../src/domain/audit-events.ts'
 import { eventMetadataSchema, type RecordedEvent } from '../../../src/domain/event.ts'
 import { evolve } from '../../../src/domain/evolve.ts'
+import { standardPolicy } from '../../../src/domain/policy.ts'
 import {
   type RecordedRunEvent,
   readRunEvent,
   runEventSchemas,
   runEventVersion,
 } from '../../../src/domain/run-events.ts'
+import { readWorkflowEvent, workflowEventSchemas } from '../../../src/domain/workflow-events.ts'
 import { stateAfter } from '../../support/decider-spec.ts'
 import { requested } from '../../support/run-events.ts'
 
 const directory = join(import.meta.dirname, '../../fixtures/events/v1')
 const fixture = (type: string): RecordedEvent => JSON.parse(readFileSync(join(directory, `${type}.json`), 'utf8'))
 const runTypes = Object.keys(runEventSchemas) as (keyof typeof runEventSchemas)[]
-const auditTypes = Object.keys(auditEventSchemas)
+/** The types of other streams, with what reads them. */
+const otherTypes = [
+  ...Object.keys(auditEventSchemas).map((type) => ({ type, read: readAuditEvent })),
+  ...Object.keys(alertEventSchemas).map((type) => ({ type, read: readAlertEvent })),
+  ...Object.keys(workflowEventSchemas).map((type) => ({ type, read: readWorkflowEvent })),
+]
+const allTypes = [...runTypes, ...otherTypes.map(({ type }) => type)]
 
 describe('[R41] events that were recorded by version 1', () => {
   it('are there for every type, and for no other', () => {
     const names = readdirSync(directory).map((file) => file.replace(/\.json$/, ''))
-    expect(names.toSorted()).toEqual([...runTypes, ...auditTypes].toSorted())
+    expect(names.toSorted()).toEqual(allTypes.toSorted())
   })
 
   it.each(runTypes)('%s is read, and nothing of it is lost', (type) => {
@@ -32,11 +41,18 @@ describe('[R41] events that were recorded by version 1', () => {
     expect(runEventVersion[type]).toBeGreaterThanOrEqual(1)
   })
 
-  it.each(auditTypes)('%s is read, and nothing of it is lost', (type) => {
-    expect(readAuditEvent(fixture(type))).toEqual(fixture(type))
+  it.each(otherTypes)('$type is read, and nothing of it is lost', ({ type, read }) => {
+    expect(read(fixture(type))).toEqual(fixture(type))
   })
 
-  it.each([...runTypes, ...auditTypes])('%s carries metadata that fits', (type) => {
+  it('[R16] a policy from before the timeouts has those of the standard policy', () => {
+    const { preset, onStuck, onTotalTimeout, initializationWarningMs, totalTimeoutMs, ...before } = standardPolicy
+    const event = fixture('RunRequested')
+    const older = { ...event, data: { ...(event.data as object), policy: before } }
+    expect(readRunEvent(older)?.data).toMatchObject({ policy: standardPolicy })
+  })
+
+  it.each(allTypes)('%s carries metadata that fits', (type) => {
     const { metadata } = fixture(type)
     expect(eventMetadataSchema.parse(metadata)).toEqual(metadata)
   })

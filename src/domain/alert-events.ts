@@ -1,0 +1,57 @@
+import { z } from 'zod'
+import type { NewEvent, RecordedEvent } from './event.ts'
+import { type RunId, runIdSchema } from './ids.ts'
+import { readEvent } from './read-event.ts'
+import { evidenceSchema } from './run-events.ts'
+
+/** What people are alerted to. Each at most once at a time per run. */
+export const alertKinds = ['INITIALIZATION_WARNING', 'STUCK', 'TOTAL_TIMEOUT', 'KILL_UNVERIFIED'] as const
+export type AlertKind = (typeof alertKinds)[number]
+
+export const alertSeverities = ['WARNING', 'CRITICAL'] as const
+export type AlertSeverity = (typeof alertSeverities)[number]
+
+/** How much a person should hurry. */
+export const severityOf: Record<AlertKind, AlertSeverity> = {
+  INITIALIZATION_WARNING: 'WARNING',
+  STUCK: 'CRITICAL',
+  TOTAL_TIMEOUT: 'WARNING',
+  KILL_UNVERIFIED: 'CRITICAL',
+}
+
+/** The current schema of every event of an `alert-…` stream, by type. */
+export const alertEventSchemas = {
+  AlertRaised: z.object({
+    kind: z.enum(alertKinds),
+    severity: z.enum(alertSeverities),
+    runId: runIdSchema,
+    workflow: z.string(),
+    /** For people: what is the matter, in one sentence. */
+    message: z.string().max(1000),
+    evidence: z.array(evidenceSchema).max(50),
+  }),
+  /** What the alert was about is over. */
+  AlertResolved: z.object({ why: z.string().max(1000) }),
+} as const
+
+export type AlertEventType = keyof typeof alertEventSchemas
+export type AlertEventBody = {
+  [Type in AlertEventType]: { type: Type; data: z.infer<(typeof alertEventSchemas)[Type]> }
+}[AlertEventType]
+export type NewAlertEvent = {
+  [Type in AlertEventType]: NewEvent<Type, z.infer<(typeof alertEventSchemas)[Type]>>
+}[AlertEventType]
+export type RecordedAlertEvent = {
+  [Type in AlertEventType]: RecordedEvent<Type, z.infer<(typeof alertEventSchemas)[Type]>>
+}[AlertEventType]
+
+/** One alert of one run; its stream is `alert-<key>`. */
+export const alertKey = (runId: RunId, kind: AlertKind) =>
+  `${runId.slice('run_'.length)}-${kind.toLowerCase().replaceAll('_', '-')}`
+
+export const alertStream = (runId: RunId, kind: AlertKind) => `alert-${alertKey(runId, kind)}`
+
+/** undefined for an event that is no alert's. @throws Error when the data does not fit its schema. */
+export function readAlertEvent(event: RecordedEvent): RecordedAlertEvent | undefined {
+  return readEvent(alertEventSchemas, event)
+}

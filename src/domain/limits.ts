@@ -1,0 +1,67 @@
+import type { AlertKind } from './alert-events.ts'
+import { type Classification, classify, evidenceOf, isInitializing, watchedMs } from './classify.ts'
+import { duration } from './duration.ts'
+import type { Evidence } from './run-events.ts'
+import { isTerminal, type RunState } from './run-state.ts'
+
+/** A limit of its policy that a run has passed, and that the policy says it should be killed for. */
+export type PassedLimit = { limit: 'STUCK' | 'TOTAL_TIMEOUT'; reason: string }
+
+/** What holds of a run, and should be known to people. */
+export type DueAlert = { kind: AlertKind; message: string; evidence: Evidence[] }
+
+/**
+ * R16, R17: why the policy says that a live run should be killed now; undefined: it should not.
+ * @param now milliseconds since the epoch: when the run was last looked at.
+ */
+export function limitToKillFor(state: RunState, now: number): PassedLimit | undefined {
+  if (isTerminal(state.status) || state.kill !== null) return undefined
+  const { policy } = state
+  const verdict = classify(state, now, policy)
+  if (verdict.verdict === 'STUCK' && policy.onStuck === 'kill') {
+    return { limit: 'STUCK', reason: stuckReason(state, verdict) }
+  }
+  if (isOverTotalTimeout(state, now) && policy.onTotalTimeout === 'kill') {
+    return { limit: 'TOTAL_TIMEOUT', reason: totalTimeoutReason(state, now) }
+  }
+  return undefined
+}
+
+/**
+ * Every alert that should be open about the run now; all others about it are over.
+ * @param now milliseconds since the epoch: when the run was last looked at.
+ */
+export function alertsDue(state: RunState, now: number): DueAlert[] {
+  if (isTerminal(state.status)) return []
+  const verdict = classify(state, now, state.policy)
+  const { evidence } = verdict
+  const age = watchedMs(state, now)
+  const due: DueAlert[] = []
+  if (age !== undefined && isInitializing(state) && age > state.policy.initializationWarningMs) {
+    due.push({ kind: 'INITIALIZATION_WARNING', message: warning(state, age), evidence })
+  }
+  if (verdict.verdict === 'STUCK') due.push({ kind: 'STUCK', message: stuckReason(state, verdict), evidence })
+  if (isOverTotalTimeout(state, now)) {
+    due.push({ kind: 'TOTAL_TIMEOUT', message: totalTimeoutReason(state, now), evidence: evidenceOf(state, age ?? 0) })
+  }
+  if (state.status === 'KILL_UNVERIFIED') due.push({ kind: 'KILL_UNVERIFIED', message: unverified(state), evidence })
+  return due
+}
+
+const isOverTotalTimeout = (state: RunState, now: number) => (watchedMs(state, now) ?? 0) > state.policy.totalTimeoutMs
+
+const stuckReason = ({ policy }: RunState, { explanation }: Classification) =>
+  `Initialization timeout: ${explanation} (policy ${policy.preset})`
+
+function totalTimeoutReason(state: RunState, now: number): string {
+  const { policy } = state
+  return `Total timeout: it has run for ${duration(watchedMs(state, now) ?? 0)}; the limit is ${duration(policy.totalTimeoutMs)}. (policy ${policy.preset})`
+}
+
+function warning({ policy }: RunState, age: number): string {
+  const then = policy.onStuck === 'kill' ? 'it will be killed' : 'it counts as stuck'
+  return `No turn yet after ${duration(age)} in initialization; ${then} at ${duration(policy.stuckAfterMs)}.`
+}
+
+const unverified = ({ runId }: RunState) =>
+  `The kill of ${runId} could not be proven: something of it may still live. It keeps its slot.`
