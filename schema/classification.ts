@@ -1,7 +1,7 @@
 import { type Classification, classify } from '../src/domain/classify.ts'
 import type { Evidence, Verdict } from '../src/domain/run-events.ts'
 import { builder } from './builder.ts'
-import { RunType } from './run.ts'
+import { clockOf, RunType } from './run.ts'
 
 const VerdictType = builder.enumType('Verdict', {
   description: 'How a run fares.',
@@ -36,7 +36,7 @@ const ClassificationType = builder.objectRef<Classification>('Classification').i
 builder.objectField(RunType, 'verdict', (t) =>
   t.field({
     type: ClassificationType,
-    description: 'How the run fares now; of a run that has ended, how it fared at its end.',
-    resolve: (run, _args, { now }) => classify(run, now(), run.policy),
+    description: 'How the run fares now (in a replay: fared then); of a run that has ended, how it fared at its end.',
+    resolve: (run, _args, { now }) => classify(run, clockOf(run, now), run.policy),
   }),
 )

@@ -1,7 +1,8 @@
 import { GraphQLError } from 'graphql'
+import type { Moment } from '../src/control/queries/run-at.ts'
 import { builder, type Context } from './builder.ts'
 import { follow } from './follow.ts'
-import { connection, pageRequest, wholeNumber } from './page.ts'
+import { badUserInput, connection, pageRequest, wholeNumber } from './page.ts'
 import { RunFilterInput, RunType, runFilter } from './run.ts'
 
 /**
@@ -47,14 +48,29 @@ builder.queryFields((t) => ({
   runAt: t.field({
     type: RunType,
     nullable: true,
-    description: 'A run as it was right after one of its events. null: no such run, or no such event.',
+    description:
+      'A run as it was: right after one of its events, or at a time (give one of the two). Other runs that it links to ' +
+      'are as they are now. null: no such run or event, or it had not been requested yet.',
     args: {
       id: t.arg.id({ required: true, description: 'Its run id.' }),
-      revision: t.arg.int({ required: true, description: 'Number of the event in its lifecycle; 0 is the first.' }),
+      revision: t.arg.int({ description: 'Number of the event in its lifecycle; 0 is the first.' }),
+      time: t.arg({
+        type: 'DateTime',
+        description:
+          'The run as everything made it that had happened by then, in the order in which it was recorded. A time to ' +
+          'come is taken for now; `asOf` says which it is.',
+      }),
     },
-    resolve: (_root, { id, revision }, { control }) => control.runAt(id, wholeNumber('revision', revision, 0)),
+    resolve: (_root, { id, ...moment }, { control }) => control.runAt(id, momentOf(moment)),
   }),
 }))
+
+/** @throws GraphQLError BAD_USER_INPUT */
+function momentOf({ revision, time }: { revision?: number | null; time?: string | null }): Moment {
+  if (revision != null && time == null) return { revision: wholeNumber('revision', revision, 0) }
+  if (time != null && revision == null) return { time }
+  throw badUserInput('Give either "revision" or "time", to say which moment of the run is meant.')
+}
 
 builder.subscriptionField('runChanged', (t) =>
   t.field({

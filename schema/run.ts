@@ -54,7 +54,13 @@ const RunOrigin = builder.enumType('RunOrigin', {
   } as const satisfies Record<string, { value: RunState['origin']; description: string }>,
 })
 
-export const RunType = builder.objectRef<RunState>('Run')
+/** A replayed run says of when it is; what depends on the clock goes by that. */
+export type ShownRun = RunState & { asOf?: string }
+
+/** The moment at which the run is looked at, in milliseconds since the epoch. */
+export const clockOf = ({ asOf }: ShownRun, now: () => number) => (asOf === undefined ? now() : Date.parse(asOf))
+
+export const RunType = builder.objectRef<ShownRun>('Run')
 
 builder.node(RunType, {
   description: 'One execution of a workflow, and everything that is known of it.',
@@ -150,6 +156,12 @@ builder.node(RunType, {
     }),
     revision: t.exposeInt('revision', {
       description: 'Number of its last lifecycle event that is folded in here; 0 is the first.',
+    }),
+    asOf: t.expose('asOf', {
+      type: 'DateTime',
+      nullable: true,
+      description:
+        'Of a replay: the moment that it shows. Its verdict and every age are those of then. null: the run as it is now.',
     }),
   }),
 })

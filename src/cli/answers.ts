@@ -36,6 +36,8 @@ export type RunDetails = RunRow & {
   labels: { name: string; value: string }[]
   requestedBy: Actor
   revision: number
+  /** Of a replay: which moment it shows. */
+  asOf: string | null
   outputBytes: number
   processes: number | null
   cpuMs: number | null

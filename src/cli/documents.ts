@@ -10,7 +10,7 @@ const runRow = /* GraphQL */ `
 const runDetails = /* GraphQL */ `
   fragment RunDetails on Run {
     ...RunRow
-    origin command workspacePath labels { name value } requestedBy { kind id } revision
+    origin command workspacePath labels { name value } requestedBy { kind id } revision asOf
     outputBytes processes cpuMs rssBytes peakRssBytes cacheReadRatio lateResults
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
     notices { code detail at }
@@ -45,7 +45,9 @@ export const documents = {
     query Run($id: ID!) { run(id: $id) { ...RunDetails } } ${runDetails}`,
 
   runAt: /* GraphQL */ `
-    query RunAt($id: ID!, $revision: Int!) { runAt(id: $id, revision: $revision) { ...RunDetails } } ${runDetails}`,
+    query RunAt($id: ID!, $revision: Int, $time: DateTime) {
+      runAt(id: $id, revision: $revision, time: $time) { ...RunDetails }
+    } ${runDetails}`,
 
   runEvents: /* GraphQL */ `
     query RunEvents($id: ID!, $first: Int, $after: String) {

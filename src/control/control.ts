@@ -5,6 +5,7 @@ import type { RunId } from '../domain/ids.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
 import type { AuditEntry } from './queries/audit.ts'
 import type { Page, PageRequest } from './queries/page.ts'
+import type { Moment, ReplayedRun } from './queries/run-at.ts'
 
 /** Who asks, and the id under which everything that follows can be found. */
 export type RequestContext = { actor: Actor; correlationId: string }
@@ -149,8 +150,8 @@ export interface Control {
   run(id: string): Promise<RunState | undefined>
   /** Newest first. */
   runs(filter: RunFilter, page: PageRequest): Promise<Page<RunState>>
-  /** The run as it was right after that revision of its stream. undefined: no such run or revision. */
-  runAt(id: string, revision: number): Promise<RunState | undefined>
+  /** The run as it was at that moment. undefined: no such run or revision, or it had not been requested yet. */
+  runAt(id: string, moment: Moment): Promise<ReplayedRun | undefined>
   /** Oldest first. undefined: no such run. @throws InvalidCursor */
   runEvents(id: string, page: PageRequest): Promise<Page<RunEventEntry> | undefined>
   /** From `offset` on, at most `maxBytes` (≤ 1 MiB). undefined: no such run, or its host has no output of it. */

@@ -16,7 +16,8 @@ import { killRun } from './kill-run.ts'
 import type { Log } from './log.ts'
 import { listAudit } from './queries/audit.ts'
 import { followRuns } from './queries/follow-runs.ts'
-import { followRunEvents, listRunEvents, runAt } from './queries/run-history.ts'
+import { runAt } from './queries/run-at.ts'
+import { followRunEvents, listRunEvents } from './queries/run-history.ts'
 import { findRun, listRuns } from './queries/runs.ts'
 import { rebuildProjections } from './rebuild-projections.ts'
 import { createRefusedAccess } from './refused-access.ts'
@@ -188,7 +189,7 @@ export function createControl(deps: ControlDeps): RunningControl {
 
     run: (id) => available(async () => (runIdSchema.safeParse(id).success ? findRun(pool, id) : undefined)),
     runs: (filter, page) => available(() => listRuns(pool, filter, page)),
-    runAt: (id, revision) => runAt(store, id, revision),
+    runAt: (id, moment) => runAt(store, id, moment, now()),
     runEvents: (id, page) => listRunEvents(store, id, page),
     runOutput: (id, offset, maxBytes) => readRunOutput(host, id, offset, maxBytes),
     audit: (filter, page) => available(() => listAudit(pool, filter, page)),

@@ -30,6 +30,7 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     labels: [],
     requestedBy: { kind: 'TOKEN', id: 'admin' },
     revision: 1,
+    asOf: null,
     outputBytes: 61,
     processes: 2,
     cpuMs: 12,

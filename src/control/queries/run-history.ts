@@ -1,43 +1,10 @@
 import { z } from 'zod'
 import type { RecordedEvent } from '../../domain/event.ts'
-import { runIdSchema, runStream, telemetryStream } from '../../domain/ids.ts'
-import type { RunState } from '../../domain/run-state.ts'
+import { runIdSchema, runStream } from '../../domain/ids.ts'
 import type { EventStore } from '../../event-store/event-store.ts'
 import type { RunEventEntry } from '../control.ts'
-import { fold } from '../run-log.ts'
 import { cursorsOf } from './cursor.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
-
-/**
- * The run as it was right after that revision of its stream: what the projection showed then, heartbeats included
- * (those that retention has removed stand summarised in the stream itself, at the run's end).
- * @returns undefined: no such run or revision.
- * @throws StoreUnavailable
- */
-export async function runAt(store: EventStore, id: string, revision: number): Promise<RunState | undefined> {
-  const runId = runIdSchema.safeParse(id)
-  if (!runId.success || !Number.isSafeInteger(revision) || revision < 0) return undefined
-  const lifecycle = await collect(store, runStream(runId.data), (event) => event.revision <= revision)
-  const last = lifecycle.at(-1)
-  if (last?.revision !== revision) return undefined
-  const heartbeats = await collect(store, telemetryStream(runId.data), (event) => event.position < last.position)
-  // Position order is the order in which the projection met them.
-  const history = [...lifecycle, ...heartbeats].sort((a, b) => a.position - b.position)
-  return history.reduce<RunState | undefined>(fold, undefined)
-}
-
-async function collect(
-  store: EventStore,
-  stream: string,
-  wanted: (event: RecordedEvent) => boolean,
-): Promise<RecordedEvent[]> {
-  const events: RecordedEvent[] = []
-  for await (const event of store.readStream(stream)) {
-    if (!wanted(event)) break
-    events.push(event)
-  }
-  return events
-}
 
 /** The revision of an event; each run has cursors of its own, because in another run they would skip events. */
 const cursorsIn = (stream: string) => cursorsOf(stream, z.number().int().nonnegative())

@@ -1,22 +1,19 @@
 import { randomUUID } from 'node:crypto'
-import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Projector } from '../../../projections/projector.ts'
 import type { RunFilter } from '../../../src/control/control.ts'
 import { listAudit } from '../../../src/control/queries/audit.ts'
 import { followRuns } from '../../../src/control/queries/follow-runs.ts'
 import { InvalidCursor, type Page, type PageRequest } from '../../../src/control/queries/page.ts'
-import { followRunEvents, listRunEvents, runAt } from '../../../src/control/queries/run-history.ts'
+import { followRunEvents, listRunEvents } from '../../../src/control/queries/run-history.ts'
 import { findRun, listRuns } from '../../../src/control/queries/runs.ts'
 import { listTimeline } from '../../../src/control/queries/timeline.ts'
-import { fold } from '../../../src/control/run-log.ts'
 import type { RecordedEvent } from '../../../src/domain/event.ts'
-import { type RunId, runOfStream } from '../../../src/domain/ids.ts'
+import type { RunId } from '../../../src/domain/ids.ts'
 import type { RunState } from '../../../src/domain/run-state.ts'
 import { StoreUnavailable } from '../../../src/event-store/event-store.ts'
 import { openPool } from '../../../src/postgres/connection.ts'
 import { caughtUp, newRunId, openWorld, patience, requestedAs, type World } from '../../support/projection-world.ts'
-import { historyOf } from '../../support/random-history.ts'
 import { event, killRequested, receipt, started, turn } from '../../support/run-events.ts'
 
 let world: World
@@ -134,30 +131,6 @@ describe('lists', () => {
 })
 
 describe('the history of a run', () => {
-  it('[R24] at every revision is what the events up to there fold to', async () => {
-    const template = newRunId()
-    await fc.assert(
-      fc.asyncProperty(historyOf(template), async (written) => {
-        const runId = newRunId()
-        await world.append(runId, ...JSON.parse(JSON.stringify(written).replaceAll(template, runId)))
-        let state: RunState | undefined
-        let revisions = 0
-        for await (const event of world.store.readAll(0)) {
-          if (runOfStream(event.stream) !== runId) continue
-          state = fold(state, event)
-          if (event.type === 'HeartbeatRecorded') continue
-          revisions += 1
-          expect(await runAt(world.store, runId, event.revision)).toEqual(state)
-        }
-        expect(await runAt(world.store, runId, revisions)).toBeUndefined()
-      }),
-      { numRuns: 5 },
-    )
-    expect(await runAt(world.store, newRunId(), 0)).toBeUndefined()
-    expect(await runAt(world.store, 'run_nonsense', 0)).toBeUndefined()
-    expect(await runAt(world.store, template, -1)).toBeUndefined()
-  })
-
   it('[R38] is paged in the order of its events, and is not there for an unknown run', async () => {
     const runId = newRunId()
     await world.append(runId, ...finished(runId))

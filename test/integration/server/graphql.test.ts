@@ -61,7 +61,7 @@ describe('reading', () => {
       projections { name position lag state error }
       viewer { actor { kind id } serverVersion }
       node(id: "${runId}") { id ... on Run { status } }
-      runAt(id: "${runId}", revision: 1) { revision }
+      runAt(id: "${runId}", revision: 1) { revision asOf verdict { verdict } }
       runOutput(id: "${runId}", offset: 3) { offset next text ended }
     }`)
     expect(errors).toBeUndefined()
@@ -75,6 +75,8 @@ describe('reading', () => {
       projections: [{ name: 'runs', state: 'running', error: null }],
       viewer: { actor: { kind: 'TOKEN', id: 'admin' }, serverVersion: '1.2.3' },
       node: { id: runId, status: 'RUNNING' },
+      // By the clock of then: now it is STUCK.
+      runAt: { revision: 1, asOf: '2026-01-01T00:00:02.000Z', verdict: { verdict: 'NORMAL' } },
       runOutput: { offset: 3, next: 8, text: 'hello', ended: false },
     })
   })
@@ -94,6 +96,8 @@ describe('reading', () => {
     [`{ runOutput(id: "${runId}", offset: 1.5) { text } }`, '"offset" is 1.5'],
     [`{ runOutput(id: "${runId}", maxBytes: 2000000) { text } }`, 'from 1 to 1048576'],
     [`{ runAt(id: "${runId}", revision: -1) { id } }`, '"revision" is -1'],
+    [`{ runAt(id: "${runId}") { id } }`, 'either "revision" or "time"'],
+    [`{ runAt(id: "${runId}", revision: 1, time: "2026-01-01T00:00:02Z") { id } }`, 'either "revision" or "time"'],
   ])('out of bounds: %s', async (query, message) => {
     const { errors } = await ask(query)
     expect(errors).toMatchObject([{ extensions: { code: 'BAD_USER_INPUT' } }])
