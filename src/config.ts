@@ -40,6 +40,7 @@ const schema = z.object({
   RUNWARDEN_PORT: wholeNumber(0, 65_535).default(4680),
   RUNWARDEN_ADDRESS: z.string().min(1).default('127.0.0.1'),
   RUNWARDEN_CAPACITY: wholeNumber(1, 100_000).default(defaultCapacity),
+  RUNWARDEN_CHECK_INTERVAL_MS: wholeNumber(100, 60_000).default(5_000),
   RUNWARDEN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   RUNWARDEN_POSTGRES_ACCOUNT: z.string().min(1).optional(),
   RUNWARDEN_CGROUPS: z.enum(['auto', 'off']).default('auto'),
@@ -52,6 +53,8 @@ export type Config = {
   port: number
   address: string
   capacity: number
+  /** Milliseconds between two looks at every live run. R16 allows a minute at most. */
+  checkIntervalMs: number
   logLevel: z.infer<typeof schema>['RUNWARDEN_LOG_LEVEL']
   postgresAccount: string | undefined
   cgroups: 'auto' | 'off'
@@ -73,6 +76,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     port: values.RUNWARDEN_PORT,
     address: values.RUNWARDEN_ADDRESS,
     capacity: values.RUNWARDEN_CAPACITY,
+    checkIntervalMs: values.RUNWARDEN_CHECK_INTERVAL_MS,
     logLevel: values.RUNWARDEN_LOG_LEVEL,
     postgresAccount: values.RUNWARDEN_POSTGRES_ACCOUNT,
     cgroups: values.RUNWARDEN_CGROUPS,

@@ -163,6 +163,7 @@ async function startHost(
   const host = await createHost({
     hostDirectory: join(dataDirectory, 'host'),
     capacity: config.capacity,
+    sampleIntervalMs: config.checkIntervalMs,
     cgroups: config.cgroups,
     clock: () => new Date(),
     log,
