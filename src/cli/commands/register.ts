@@ -5,9 +5,10 @@ import { type CliContext, withExamples, withJson, withServer } from '../context.
 import { documents } from '../documents.ts'
 import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
+import { type PolicyOptions, policyInput, withPolicy } from '../policy-options.ts'
 import { failureOf, isAnswer } from '../problems.ts'
 
-type Options = ServerOptions & { runId?: string; workspace?: string; workflow?: string; json?: true }
+type Options = ServerOptions & PolicyOptions & { runId?: string; workspace?: string; workflow?: string; json?: true }
 type RegisterAnswer = { __typename: 'RegisterProcessAnswer'; run: RunDetails }
 
 export function addRegister(program: Command, context: CliContext): void {
@@ -19,7 +20,7 @@ export function addRegister(program: Command, context: CliContext): void {
     .option('--workspace <dir>', 'directory that it works in; it is never removed')
     .option('--workflow <name>', 'name under which runs like this are found')
     .action((pid: number, options: Options) => register(context, pid, options))
-  withExamples(withJson(withServer(command)), [
+  withExamples(withJson(withServer(withPolicy(command))), [
     ['runwarden register 4242 --workflow BRAIN', 'it can now be watched and killed like any other run'],
   ])
 }
@@ -27,7 +28,7 @@ export function addRegister(program: Command, context: CliContext): void {
 async function register({ deps, screen, connect }: CliContext, pid: number, options: Options): Promise<void> {
   const { runId, workspace, workflow } = options
   const workspacePath = workspace === undefined ? undefined : resolve(deps.cwd, workspace)
-  const input = { pid, runId, workspacePath, workflow }
+  const input = { pid, runId, workspacePath, workflow, policy: policyInput(options) }
   const { registerProcess } = await connect(options).request<{ registerProcess: RegisterAnswer | Problem }>(
     documents.registerProcess,
     { input },

@@ -1,35 +1,20 @@
-import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Command, Option } from 'commander'
+import type { Command } from 'commander'
 import type { Problem, RunDetails } from '../answers.ts'
 import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
-import { parseDuration } from '../durations.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
 import { fetchRun } from '../fetch-run.ts'
 import { interruptible } from '../interrupt.ts'
+import { type LaunchOptions, launchInput, withLaunch } from '../launch-options.ts'
 import type { ServerOptions } from '../locate.ts'
-import { collect, parsePair } from '../option-values.ts'
 import { followOutput } from '../output.ts'
 import { failureOf, isAnswer } from '../problems.ts'
 import { isEnded, outcomeOf } from '../run-text.ts'
 
-type Pair = { name: string; value: string }
-type Options = ServerOptions & {
-  workflow?: string
-  cwd?: string
-  temporary?: true
-  env?: Pair[]
-  secretEnv?: string[]
-  runAs?: string
-  prompt?: string
-  label?: Pair[]
-  grace?: number
-  idempotencyKey?: string
-  follow?: true
-  json?: true
-}
+type Options = ServerOptions &
+  LaunchOptions & { workflow?: string; idempotencyKey?: string; follow?: true; json?: true }
 type StartAnswer = { __typename: 'StartRunAnswer'; run: RunDetails }
 
 export function addRun(program: Command, context: CliContext): void {
@@ -41,26 +26,10 @@ export function addRun(program: Command, context: CliContext): void {
     // What follows the command belongs to it, even without `--`.
     .passThroughOptions()
     .option('--workflow <name>', 'name under which runs like this are found')
-    .option('--cwd <dir>', 'existing directory to work in; it is never removed (default: the current one)')
-    .addOption(new Option('--temporary', 'work in a new, empty directory').conflicts('cwd'))
-    .option(
-      '--env <NAME=value>',
-      'a variable for the run; recorded, so nothing secret (repeatable)',
-      collect(parsePair),
-    )
-    .option(
-      '--secret-env <NAME>',
-      'pass this variable of the server on; its value is stored nowhere (repeatable)',
-      collect(String),
-    )
-    .option('--run-as <account>', 'account to run under')
-    .option('--prompt <text>', 'reaches the run as RUNWARDEN_PROMPT')
-    .option('--label <name=value>', 'a label to find it by (repeatable)', collect(parsePair))
-    .option('--grace <duration>', 'time between SIGTERM and SIGKILL when it is killed', parseDuration)
     .option('--idempotency-key <key>', 'a repeated request with this key starts nothing new')
     .option('--follow', 'show its output until it ends, and end the way it did')
     .action((argv: string[], options: Options) => run(context, argv, options))
-  withExamples(withJson(withServer(command)), [
+  withExamples(withJson(withServer(withLaunch(command, 'the current one'))), [
     ['runwarden run -- sleep 600', 'prints its id'],
     ['runwarden run --workflow BUILDER --follow -- claude -p "fix it"', 'stay and watch; Ctrl-C leaves it running'],
     ['runwarden run --temporary --env DEPTH=2 --grace 10s -- ./agent.sh', 'an empty workspace of its own'],
@@ -79,23 +48,11 @@ async function run(context: CliContext, argv: string[], options: Options): Promi
   if (options.follow) await interruptible((signal) => follow(context, server, startRun.run.id, options, signal))
 }
 
-function inputOf({ deps }: CliContext, command: string[], options: Options) {
-  const { workflow, env, secretEnv, runAs, prompt, label, grace, idempotencyKey } = options
-  const workspace = options.temporary
-    ? { kind: 'TEMPORARY' }
-    : { kind: 'EXISTING', path: resolve(deps.cwd, options.cwd ?? '') }
-  return {
-    command,
-    workspace,
-    workflow,
-    env,
-    secretEnv,
-    runAs,
-    prompt,
-    labels: label,
-    ...(grace === undefined ? {} : { policy: { graceMs: grace } }),
-    idempotencyKey,
-  }
+function inputOf(context: CliContext, command: string[], options: Options) {
+  const { workflow, idempotencyKey } = options
+  const launch = launchInput(context, options)
+  const here = { kind: 'EXISTING', path: context.deps.cwd }
+  return { ...launch, command, workspace: launch.workspace ?? here, workflow, idempotencyKey }
 }
 
 const endPollMs = 100

@@ -152,6 +152,23 @@ describe('run', () => {
     expect(asked[0]).toEqual({ command: ['sleep', '-x', '600'], workspace: { kind: 'EXISTING', path: '/somewhere' } })
   })
 
+  it('[R16] [R40] hands the policy on, of run and of register; what is not said is left to the preset', async () => {
+    const options = ['--policy', 'strict', '--stuck-after', '2m', '--on-stuck', 'alert']
+    const more = ['--total-timeout', '3h', '--on-total-timeout', 'kill']
+    await cli(['run', ...options, ...more, '--', 'agent'])
+    const policy = {
+      preset: 'STRICT',
+      stuckAfterMs: 120_000,
+      onStuck: 'ALERT',
+      totalTimeoutMs: 10_800_000,
+      onTotalTimeout: 'KILL',
+    }
+    expect(asked[0]).toMatchObject({ policy })
+    await cli(['register', '4242', ...options, ...more])
+    expect(asked[1]).toEqual({ pid: 4242, policy })
+    expect(await cli(['run', '--policy', 'lenient', '--', 'agent'])).toMatchObject({ code: 2 })
+  })
+
   it('[R40] hands every option on', async () => {
     const options = [
       '--workflow',

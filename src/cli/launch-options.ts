@@ -1,0 +1,57 @@
+import { resolve } from 'node:path'
+import { type Command, Option } from 'commander'
+import type { CliContext } from './context.ts'
+import { collect, parsePair } from './option-values.ts'
+import { type PolicyOptions, policyInput, withPolicy } from './policy-options.ts'
+
+type Pair = { name: string; value: string }
+
+export type LaunchOptions = PolicyOptions & {
+  cwd?: string
+  temporary?: true
+  env?: Pair[]
+  secretEnv?: string[]
+  runAs?: string
+  prompt?: string
+  label?: Pair[]
+}
+
+/** The options of a command that says how runs are launched. @param place where they work when nothing is said of it */
+export const withLaunch = (command: Command, place: string) =>
+  withPolicy(
+    command
+      .option('--cwd <dir>', `existing directory to work in; it is never removed (default: ${place})`)
+      .addOption(new Option('--temporary', 'work in a new, empty directory').conflicts('cwd'))
+      .option(
+        '--env <NAME=value>',
+        'a variable for the run; recorded, so nothing secret (repeatable)',
+        collect(parsePair),
+      )
+      .option(
+        '--secret-env <NAME>',
+        'pass this variable of the server on; its value is stored nowhere (repeatable)',
+        collect(String),
+      )
+      .option('--run-as <account>', 'account to run under')
+      .option('--prompt <text>', 'reaches the run as RUNWARDEN_PROMPT')
+      .option('--label <name=value>', 'a label to find it by (repeatable)', collect(parsePair)),
+  )
+
+/** As the API takes it; undefined: nothing was said of it. */
+export function launchInput({ deps }: CliContext, options: LaunchOptions) {
+  const { cwd, temporary, env, secretEnv, runAs, prompt, label } = options
+  return {
+    workspace: workspaceInput(temporary, cwd === undefined ? undefined : resolve(deps.cwd, cwd)),
+    env,
+    secretEnv,
+    runAs,
+    prompt,
+    labels: label,
+    policy: policyInput(options),
+  }
+}
+
+function workspaceInput(temporary: true | undefined, path: string | undefined) {
+  if (temporary) return { kind: 'TEMPORARY' }
+  return path === undefined ? undefined : { kind: 'EXISTING', path }
+}
