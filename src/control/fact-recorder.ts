@@ -124,12 +124,19 @@ function eventOf(fact: Fact, body: RunEventBody, state: RunState): NewRunEvent {
   assertFits(fact)
   return envelope(body, {
     eventId: eventIdOf(fact),
-    actor: { kind: 'host', id: fact.host },
-    correlationId: state.cause.correlationId,
-    causationId: state.cause.eventId,
+    ...originOf(fact, body, state),
     occurredAt: fact.occurredAt,
     fact: { host: fact.host, sequence: fact.sequence },
   })
+}
+
+/** What a host saw follows from the latest request; what it was asked for itself is the asker's, and begins anew. */
+function originOf(fact: Fact, body: RunEventBody, { cause }: RunState) {
+  if (fact.body.type === 'EmergencyKillRequested' && body.type === 'KillRequested') {
+    return { actor: fact.body.data.requestedBy, correlationId: fact.body.data.correlationId }
+  }
+  const actor = { kind: 'host' as const, id: fact.host }
+  return { actor, correlationId: cause.correlationId, causationId: cause.eventId }
 }
 
 /** A stream that cannot be read any more would be worse than a fact that is missing: it stops whoever folds it. */

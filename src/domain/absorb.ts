@@ -3,6 +3,8 @@ import type { FactBody } from './host-link.ts'
 import type { RunEventBody } from './run-events.ts'
 import type { RunState } from './run-state.ts'
 
+type EmergencyRequest = Extract<FactBody, { type: 'EmergencyKillRequested' }>['data']
+
 /**
  * The event that a host's fact becomes. Never a rejection: what happened has happened, and a fact that no longer fits
  * is kept as LateResultObserved, so that a run that has ended stays ended.
@@ -20,6 +22,8 @@ function eventOf(fact: FactBody, state: RunState): RunEventBody {
       return launchFailed(fact.data, state)
     case 'TreeGone':
       return treeGone(fact, state)
+    case 'EmergencyKillRequested':
+      return emergencyKill(fact.data)
     case 'TreeNotProven':
       return { type: 'KillUnverified', data: { receipt: fact.data.receipt } }
     default:
@@ -32,6 +36,11 @@ function late(fact: FactBody, state: RunState | undefined): RunEventBody {
     type: 'LateResultObserved',
     data: { fact: fact.type, data: fact.data, status: state?.status ?? 'UNKNOWN' },
   }
+}
+
+/** As a kill that was asked for here: its host has seen to it that it is the strongest there is. */
+function emergencyKill({ reason, proofDeadlineMs, idempotencyKey }: EmergencyRequest): RunEventBody {
+  return { type: 'KillRequested', data: { kind: 'emergency', reason, graceMs: 0, proofDeadlineMs, idempotencyKey } }
 }
 
 function launchFailed(data: { code: string; message: string }, state: RunState): RunEventBody {

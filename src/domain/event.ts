@@ -7,6 +7,10 @@ export const actorSchema = z.object({
 })
 export type Actor = z.infer<typeof actorSchema>
 
+/** Whoever holds `admin.token`, which only the owner of the data directory can read. */
+export const owner: Actor = { kind: 'token', id: 'admin' }
+export const isOwner = (actor: Actor) => actor.kind === owner.kind && actor.id === owner.id
+
 export const eventMetadataSchema = z.object({
   /** UUID. Appending the same id to the same stream again changes nothing. */
   eventId: z.uuid(),

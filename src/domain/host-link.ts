@@ -1,8 +1,9 @@
 import { z } from 'zod'
+import { type Actor, actorSchema } from './event.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
 import type { ProcessIdentity } from './process-identity.ts'
-import { type proofLevelSchema, receiptSchema } from './receipt.ts'
+import { type proofLevelSchema, type Receipt, receiptSchema } from './receipt.ts'
 import { type KillKind, runEventSchemas } from './run-events.ts'
 
 /** What a host observed of a run. Named like the events they become, but for those whose meaning is for the decider. */
@@ -18,6 +19,17 @@ export const factBodySchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('PhaseChanged'), data: runEventSchemas.PhaseChanged }),
   z.object({ type: z.literal('TurnCompleted'), data: runEventSchemas.TurnCompleted }),
   z.object({ type: z.literal('HeartbeatRecorded'), data: runEventSchemas.HeartbeatRecorded }),
+  /** Asked of the host itself while the store was away, at the fact's time; it precedes every signal of that kill. */
+  z.object({
+    type: z.literal('EmergencyKillRequested'),
+    data: z.object({
+      requestedBy: actorSchema,
+      correlationId: z.string(),
+      reason: z.string().max(2000).nullable(),
+      proofDeadlineMs: z.number().int().positive(),
+      idempotencyKey: z.string().max(200).optional(),
+    }),
+  }),
   z.object({ type: z.literal('SigtermSent'), data: runEventSchemas.SigtermSent }),
   z.object({ type: z.literal('SigkillSent'), data: runEventSchemas.SigkillSent }),
   z.object({ type: z.literal('ProcessExited'), data: runEventSchemas.ProcessExited }),
@@ -68,6 +80,28 @@ export type Sample = {
   factSequence: number
 }
 
+/** A kill that the store cannot be told of first. */
+export type EmergencyKill = {
+  runId: RunId
+  requestedBy: Actor
+  requestedAt: string
+  correlationId: string
+  reason: string | null
+  idempotencyKey?: string | undefined
+}
+
+/** `joined`: an emergency kill was under way already. `over`: nothing of the run was left. */
+export type EmergencyKillOutcome = 'accepted' | 'joined' | 'over'
+
+/** How far the end of a run is, as its host's own journals say. */
+export type RunEnd = {
+  /** Nothing of its tree is left, or none was ever launched. */
+  over: boolean
+  /** The proof, or what stands in its way; null: neither yet, or the launch failed. */
+  receipt: Receipt | null
+  cleanup: 'NONE' | 'RUNNING' | 'DONE' | 'FAILED'
+}
+
 export type OutputChunk = {
   /** Logical offset of the first byte of `data`; larger than what was asked for when older output is gone. */
   offset: number
@@ -102,6 +136,17 @@ export interface HostLink {
   readonly hostId: HostId
   /** Resolves once the wish is on the host's disk; the host then works towards it, across restarts. */
   want(run: DesiredRun): Promise<void>
+  /**
+   * Kills a run that is on the host's disk, whatever the store knows of it. Resolves once that is journalled as the fact
+   * EmergencyKillRequested; the kill then goes on by itself, across restarts, and no later wish makes it weaker.
+   * undefined: this host has no such run.
+   */
+  emergencyKill(kill: EmergencyKill): Promise<EmergencyKillOutcome | undefined>
+  /**
+   * Resolves when the run is over (and cleaned up, where `cleaned`), when its kill could not be proven, or when the
+   * signal aborts, with how far its end is then. undefined: this host has no such run.
+   */
+  awaitEnd(runId: RunId, cleaned: boolean, signal: AbortSignal): Promise<RunEnd | undefined>
   /** Runs on the host's disk that are not finished (cleaned, and every fact acknowledged). */
   known(): Promise<RunId[]>
   /** Facts not yet acknowledged, each run's in order; waits for more. A batch holds at most 500. Ends on abort. */

@@ -3,22 +3,24 @@ import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import type { DesiredRun, HostLink, OutputChunk } from '../domain/host-link.ts'
+import type { DesiredRun, EmergencyKill, EmergencyKillOutcome, HostLink, RunEnd } from '../domain/host-link.ts'
 import { type HostId, hostIdSchema, type RunId, runIdSchema } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { Bell } from './bell.ts'
 import { openCgroupBase, removeCgroupBase } from './cgroup.ts'
 import type { Clock, Log } from './clock.ts'
+import { endOnDisk, hasEnded } from './emergency.ts'
 import { factFeed } from './fact-feed.ts'
 import { reportOf } from './host-report.ts'
 import { inspectProcess } from './inspect.ts'
 import { isDiskFull } from './journal.ts'
 import { launchOfProcess } from './launch-of-process.ts'
-import { Output } from './output.ts'
+import { claimForOthers } from './other-runs.ts'
 import { ProcessReader } from './process-table.ts'
 import { Run } from './run.ts'
-import type { RunContext } from './run-context.ts'
+import { factLogOptions, type RunContext } from './run-context.ts'
 import { makeDirectory, readJson, runPaths, writeAtomically } from './run-directory.ts'
+import { readOutputs } from './run-outputs.ts'
 import { Slots } from './slots.ts'
 import { findReapers, makeSurroundings } from './surroundings.ts'
 import type { Owners } from './tree.ts'
@@ -55,8 +57,8 @@ export type Host = HostLink & {
   close(): Promise<void>
 }
 
-const outputPollMs = 100
-const readOutputBytesMax = 1024 * 1024
+/** Each fact rings; this is for the case that it was not heard. */
+const endPollMs = 1_000
 /** A shift of sampling yields to others after so many runs. */
 const samplesAtATime = 20
 
@@ -76,7 +78,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const cgroups = options.cgroups === 'off' ? turnedOff : await openCgroupBase(hostDirectory)
   const runs = new Map<RunId, Run>()
   const lives = new Map<RunId, Promise<void>>()
-  const opening = new Map<RunId, Promise<void>>()
+  const opening = new Map<RunId, Promise<unknown>>()
   const owners: Owners = new Map()
   const slots = new Slots(options.capacity)
   const factBell = new Bell()
@@ -99,14 +101,20 @@ export async function createHost(options: HostOptions): Promise<Host> {
     onFact: () => factBell.ring(),
     crashPoint: options.crashPoint ?? (() => {}),
   }
+  const outputs = readOutputs(context, (runId) => runs.get(runId))
   const sampling = sampleRegularly()
 
-  /** Opens the run and lets it live; what fails there is for the operator: the run stays on the disk as it is. */
-  async function begin(desired: DesiredRun): Promise<void> {
+  /**
+   * Opens the run and lets it live; what fails there is for the operator: the run stays on the disk as it is.
+   * @param first done before anything else happens to it
+   */
+  async function begin<Result>(desired: DesiredRun, first: (run: Run) => Promise<Result>): Promise<Result> {
     const run = await Run.open(desired, context)
+    const result = await first(run)
     runs.set(desired.runId, run)
     factBell.ring()
     lives.set(desired.runId, supervise(run))
+    return result
   }
 
   /** What fails is said and tried again: a life goes on from where its journals say that it stands. */
@@ -143,9 +151,42 @@ export async function createHost(options: HostOptions): Promise<Host> {
     const known = runs.get(desired.runId)
     if (known !== undefined) return known.want(desired)
     if (existsSync(paths.finished)) return
-    const opened = openNew(desired).finally(() => opening.delete(desired.runId))
-    opening.set(desired.runId, opened)
-    await opened
+    await alone(desired.runId, openNew(desired))
+  }
+
+  /** Whoever wants to open the same run meanwhile waits for this. */
+  function alone<Result>(runId: RunId, open: Promise<Result>): Promise<Result> {
+    const done = open.finally(() => opening.delete(runId))
+    opening.set(runId, done)
+    return done
+  }
+
+  async function emergencyKill(kill: EmergencyKill): Promise<EmergencyKillOutcome | undefined> {
+    const { finished } = runPaths(hostDirectory, runIdSchema.parse(kill.runId))
+    for (let busy = opening.get(kill.runId); busy; busy = opening.get(kill.runId)) await busy
+    const known = runs.get(kill.runId)
+    if (known !== undefined) return known.emergency.request(kill)
+    return existsSync(finished) ? 'over' : alone(kill.runId, openToKill(kill))
+  }
+
+  /** A host that was not started opens this one run, to end it. */
+  async function openToKill(kill: EmergencyKill): Promise<EmergencyKillOutcome | undefined> {
+    const desired = await readJson<DesiredRun>(runPaths(hostDirectory, kill.runId).desired)
+    if (desired === undefined) return undefined
+    await claimForOthers(hostDirectory, kill.runId, owners)
+    return begin(desired, ({ emergency }) => emergency.request(kill))
+  }
+
+  async function awaitEnd(runId: RunId, cleaned: boolean, waiting: AbortSignal): Promise<RunEnd | undefined> {
+    const until = AbortSignal.any([waiting, signal])
+    const { finished } = runPaths(hostDirectory, runIdSchema.parse(runId))
+    for (;;) {
+      const run = runs.get(runId)
+      if (run === undefined && !existsSync(finished)) return undefined
+      const end = run?.emergency.end ?? (await endOnDisk(factLogOptions({ runId, factSequence: 0 }, context)))
+      if (hasEnded(end, cleaned) || until.aborted) return end
+      await factBell.wait(endPollMs, until)
+    }
   }
 
   async function openNew(desired: DesiredRun): Promise<void> {
@@ -159,7 +200,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
       log.warn({ err: error, runId: desired.runId }, 'the disk is full; the run cannot be kept on it')
     }
     context.crashPoint('after desired')
-    await begin(desired)
+    await begin(desired, async () => {})
   }
 
   async function start(): Promise<void> {
@@ -188,34 +229,6 @@ export async function createHost(options: HostOptions): Promise<Host> {
     }
   }
 
-  async function readOutput(runId: RunId, offset: number, maxBytes: number): Promise<OutputChunk | undefined> {
-    const found = await outputOf(runId)
-    if (found === undefined) return undefined
-    const { output, isOver } = found
-    const chunk = output.read(Math.max(0, offset), Math.min(maxBytes, readOutputBytesMax))
-    return { ...chunk, ended: isOver && chunk.next >= output.end() }
-  }
-
-  /** `isOver` is asked before the output is read: nothing is written after it. */
-  async function outputOf(runId: RunId): Promise<{ output: Output; isOver: boolean } | undefined> {
-    const run = runs.get(runId)
-    const { isOver = true } = run ?? {}
-    const paths = runPaths(hostDirectory, runId)
-    if (run === undefined && !existsSync(paths.finished)) return undefined
-    const output = run?.output ?? (await Output.open(paths, context.outputCapBytes))
-    return output.exists ? { output, isOver } : undefined
-  }
-
-  async function outputGrown(runId: RunId, offset: number, waiting: AbortSignal): Promise<void> {
-    const until = AbortSignal.any([waiting, signal])
-    const bell = new Bell()
-    while (!until.aborted) {
-      const run = runs.get(runId)
-      if (run === undefined || run.isOver || run.output.end() > offset) return
-      await bell.wait(outputPollMs, until)
-    }
-  }
-
   async function close(): Promise<void> {
     closing.abort()
     await Promise.allSettled([...lives.values(), ...opening.values(), sampling])
@@ -228,8 +241,9 @@ export async function createHost(options: HostOptions): Promise<Host> {
     start,
     close,
     want,
-    readOutput,
-    outputGrown,
+    emergencyKill,
+    awaitEnd,
+    ...outputs,
     async known() {
       return [...runs.keys()]
     },

@@ -1,6 +1,9 @@
+import type { DesiredRun } from '../domain/host-link.ts'
 import type { HostId } from '../domain/ids.ts'
 import type { Clock, Log } from './clock.ts'
+import type { FactLogOptions } from './fact-log.ts'
 import type { ProcessTable } from './process-table.ts'
+import { runPaths } from './run-directory.ts'
 import type { Slots } from './slots.ts'
 import type { Owners, TreeOptions } from './tree.ts'
 
@@ -25,4 +28,13 @@ export type RunContext = {
   signal: AbortSignal
   onFact: () => void
   crashPoint: (name: string) => void
+}
+
+/** Of the journal that keeps a run's facts. */
+export function factLogOptions(
+  { runId, factSequence }: Pick<DesiredRun, 'runId' | 'factSequence'>,
+  { hostId, hostDirectory, clock, crashPoint, onFact }: RunContext,
+): FactLogOptions {
+  const { facts: path, acknowledged: acknowledgedPath } = runPaths(hostDirectory, runId)
+  return { hostId, runId, path, acknowledgedPath, factSequence, clock, crashPoint, onFact }
 }

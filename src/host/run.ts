@@ -1,12 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { DesiredRun, FactBody, Sample } from '../domain/host-link.ts'
+import type { DesiredRun, Sample } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { machineIdentity } from '../os/process-identity.ts'
 import { Bell } from './bell.ts'
 import { Cgroup } from './cgroup.ts'
 import { cleanUp } from './cleanup.ts'
+import { Emergency } from './emergency.ts'
 import { FactLog } from './fact-log.ts'
 import { killTree } from './kill-ladder.ts'
 import { LadderLog } from './ladder-log.ts'
@@ -16,7 +17,7 @@ import { Output } from './output.ts'
 import { ageMs, isOfThisMachine, isRunning, type ProcessTable } from './process-table.ts'
 import { neverLaunchedReceipt } from './receipt.ts'
 import { RootEnd } from './root-exit.ts'
-import type { RunContext } from './run-context.ts'
+import { factLogOptions, type RunContext } from './run-context.ts'
 import { type RunPaths, readJson, runPaths } from './run-directory.ts'
 import { signalProcess } from './signals.ts'
 import { Telemetry } from './telemetry.ts'
@@ -45,6 +46,7 @@ export class Run {
   readonly runId: RunId
   readonly facts: FactLog
   readonly output: Output
+  readonly emergency: Emergency
   readonly #desired: DesiredRun
   readonly #paths: RunPaths
   readonly #ladder: LadderLog
@@ -67,19 +69,19 @@ export class Run {
     this.#ladder = parts.ladder
     this.#paths = parts.paths
     this.#rootEnd = new RootEnd(desired.work.kind, parts.paths.exit, context.clock)
+    const { proofDeadlineMs } = desired.leftovers
+    this.emergency = new Emergency({ ...parts, proofDeadlineMs, onKill: () => this.#bell.ring() })
   }
 
   /** Reads what the disk says of the run; nothing happens to it until `live`. */
   static async open(desired: DesiredRun, context: RunContext): Promise<Run> {
-    const { hostId, clock, crashPoint, onFact, hostDirectory, outputCapBytes } = context
-    const { runId, factSequence } = desired
-    const paths = runPaths(hostDirectory, runId)
-    const factOptions = { hostId, runId, path: paths.facts, acknowledgedPath: paths.acknowledged, factSequence }
-    const facts = await FactLog.open({ ...factOptions, clock, crashPoint, onFact })
-    const ladder = await LadderLog.open(paths.ladder, crashPoint)
-    const output = await Output.open(paths, outputCapBytes)
+    const paths = runPaths(context.hostDirectory, desired.runId)
+    const facts = await FactLog.open(factLogOptions(desired, context))
+    const ladder = await LadderLog.open(paths.ladder, context.crashPoint)
+    const output = await Output.open(paths, context.outputCapBytes)
     const run = new Run(desired, context, { facts, ladder, output, paths })
     if (desired.kill !== null) await ladder.want(desired.kill)
+    await run.emergency.resume()
     return run
   }
 
@@ -281,8 +283,8 @@ export class Run {
     const at = this.#context.clock().toISOString()
     const level = this.#context.cgroups === null ? 'process-scan' : 'cgroup-v2'
     const receipt = neverLaunchedReceipt(this.runId, level, this.#ladder.kill?.requestedAt ?? at, at)
-    const summary: FactBody = { type: 'TelemetrySummarised', data: {} }
-    await this.facts.emit([summary, { type: 'TreeGone', data: { receipt } }])
+    const gone = { type: 'TreeGone' as const, data: { receipt } }
+    await this.facts.emit([{ type: 'TelemetrySummarised', data: {} }, gone])
   }
 
   async #cleanUp(): Promise<void> {

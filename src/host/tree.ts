@@ -100,7 +100,7 @@ export class Tree {
 /** Keys hold no boot and no namespace, so they count only in those in which they were written. */
 type Memory = { bootId: string; pidNamespace: string; keys: string[] }
 
-function recall(path: string): string[] {
+export function recall(path: string): string[] {
   try {
     const memory: Memory = JSON.parse(readFileSync(path, 'utf8'))
     return isOfThisMachine(memory) ? memory.keys : []

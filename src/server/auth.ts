@@ -1,7 +1,7 @@
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto'
 import { constants, type FileHandle, link, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Actor } from '../domain/event.ts'
+import { type Actor, owner } from '../domain/event.ts'
 
 /** `rw_` and 32 random bytes in base64url. */
 const tokenPattern = /^rw_[A-Za-z0-9_-]{43}$/
@@ -92,7 +92,7 @@ export function createAuthenticator(token: string): Authenticate {
     if (typeof authorization !== 'string') return undefined
     const [, given] = /^Bearer +(\S+) *$/i.exec(authorization) ?? []
     if (given === undefined || !timingSafeEqual(digest(given), wanted)) return undefined
-    return { kind: 'token', id: 'admin' }
+    return owner
   }
 }
 

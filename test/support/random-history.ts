@@ -7,6 +7,7 @@ import type { RunId } from '../../src/domain/ids.ts'
 import type { KillKind, RecordedRunEvent, RunEventBody } from '../../src/domain/run-events.ts'
 import type { RunState } from '../../src/domain/run-state.ts'
 import {
+  emergencyRequested,
   event,
   exited,
   launchFailed,
@@ -37,6 +38,7 @@ const step = (runId: RunId): fc.Arbitrary<Step> =>
           started(),
           launchFailed(),
           event('RunAdopted', { root }),
+          emergencyRequested(),
           sigtermSent(),
           sigkillSent('leftovers'),
           exited(0),

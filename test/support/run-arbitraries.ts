@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import type { FactBody } from '../../src/domain/host-link.ts'
 import { killKindSchema, type RunEventBody } from '../../src/domain/run-events.ts'
 import {
+  emergencyRequested,
   event,
   exited,
   identity,
@@ -39,6 +40,7 @@ export const factBody: fc.Arbitrary<FactBody> = fc.oneof(
   fc.constantFrom(started(), started({ attempt: 2, root: identity(99) }), launchFailed()),
   fc.constantFrom(root, identity(99)).map((adopted) => event('RunAdopted', { root: adopted })),
   status.map(exited),
+  fc.constant(emergencyRequested()),
   cause.map(sigtermSent),
   cause.map(sigkillSent),
   { weight: 3, arbitrary: anyReceipt.map(treeGone) },
@@ -61,9 +63,9 @@ export const factBody: fc.Arbitrary<FactBody> = fc.oneof(
 
 /** Any event of a run, also those that no decision would lead to: the fold must bear them all. */
 export const eventBody: fc.Arbitrary<RunEventBody> = fc.oneof(
-  factBody.filter((fact) => !['LaunchFailed', 'TreeGone', 'TreeNotProven'].includes(fact.type)) as fc.Arbitrary<
-    Extract<RunEventBody, FactBody>
-  >,
+  factBody.filter(
+    (fact) => !['LaunchFailed', 'EmergencyKillRequested', 'TreeGone', 'TreeNotProven'].includes(fact.type),
+  ) as fc.Arbitrary<Extract<RunEventBody, FactBody>>,
   fc.tuple(killKind, idempotencyKey).map(([kind, key]) => killRequested(kind, { idempotencyKey: key })),
   fc
     .tuple(fc.constantFrom('RunKilled' as const, 'RunCompleted' as const), anyReceipt)

@@ -1,5 +1,6 @@
 import type { RequestKill, RequestRun } from '../../src/domain/decide.ts'
 import type { Actor, EventMetadata } from '../../src/domain/event.ts'
+import type { FactBody } from '../../src/domain/host-link.ts'
 import { runStream, telemetryStream } from '../../src/domain/ids.ts'
 import { launchSpecSchema } from '../../src/domain/launch.ts'
 import { standardPolicy } from '../../src/domain/policy.ts'
@@ -14,6 +15,8 @@ import {
   type RunEventType,
   runEventVersion,
 } from '../../src/domain/run-events.ts'
+
+type FactOf<Type extends FactBody['type']> = Extract<FactBody, { type: Type }>
 
 export const runId = 'run_0123456789ab'
 export const hostId = 'host_0123456789ab'
@@ -90,6 +93,10 @@ export const treeGone = (proof: Receipt = receipt()) => ({ type: 'TreeGone' as c
 export const treeNotProven = (doubt: Receipt = unproven()) => ({
   type: 'TreeNotProven' as const,
   data: { receipt: doubt },
+})
+export const emergencyRequested = (changes: Partial<FactOf<'EmergencyKillRequested'>['data']> = {}) => ({
+  type: 'EmergencyKillRequested' as const,
+  data: { requestedBy: user, correlationId: 'emergency', reason: 'it hangs', proofDeadlineMs: 5_000, ...changes },
 })
 export const launchFailed = () => ({
   type: 'LaunchFailed' as const,

@@ -1,4 +1,4 @@
-import type { DesiredRun, Fact, FactBody, HostLink, Sample } from '../../src/domain/host-link.ts'
+import type { DesiredRun, EmergencyKill, Fact, FactBody, HostLink, RunEnd, Sample } from '../../src/domain/host-link.ts'
 import type { RunId } from '../../src/domain/ids.ts'
 import { root, hostId as standardHostId } from './run-events.ts'
 
@@ -14,6 +14,8 @@ export function scriptedHost(hostId = standardHostId) {
   const wanted: DesiredRun[] = []
   const acknowledged = new Map<RunId, number[]>()
   const sequences = new Map<RunId, number>()
+  const emergencies: EmergencyKill[] = []
+  const ends = new Map<RunId, RunEnd>()
   const outputs = new Map<RunId, { bytes: Uint8Array; ended: boolean }>()
   let changed = Promise.withResolvers<void>()
   const wake = () => {
@@ -24,6 +26,8 @@ export function scriptedHost(hostId = standardHostId) {
     known: [] as RunId[],
     /** Called before a wish is taken: throws, or waits, where the test wants it. */
     beforeWant: async (_run: DesiredRun): Promise<void> => {},
+    /** Called before an emergency kill is taken. */
+    beforeEmergency: async (_kill: EmergencyKill): Promise<void> => {},
     journalsOk: true,
     reads: 0,
     /** What it says of its last look at a run. */
@@ -49,6 +53,12 @@ export function scriptedHost(hostId = standardHostId) {
     wake()
   }
 
+  /** How far the run's end is from now on, as the host itself knows it. A run without one is none of this host's. */
+  function setEnd(runId: RunId, end: RunEnd): void {
+    ends.set(runId, end)
+    wake()
+  }
+
   async function change(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const stop = () => resolve()
@@ -63,6 +73,22 @@ export function scriptedHost(hostId = standardHostId) {
       await script.beforeWant(run)
       wanted.push(run)
       wake()
+    },
+    async emergencyKill(kill) {
+      await script.beforeEmergency(kill)
+      const end = ends.get(kill.runId)
+      if (end === undefined || end.over) return end && 'over'
+      const isFirst = !emergencies.some(({ runId }) => runId === kill.runId)
+      emergencies.push(kill)
+      return isFirst ? 'accepted' : 'joined'
+    },
+    async awaitEnd(runId, cleaned, signal) {
+      for (;;) {
+        const end = ends.get(runId)
+        const reached = end === undefined || (cleaned ? end.cleanup === 'DONE' : end.over)
+        if (reached || end.receipt?.proven === false || signal.aborted) return end
+        await change(signal)
+      }
     },
     known: async () => script.known,
     async *facts(signal) {
@@ -111,5 +137,5 @@ export function scriptedHost(hostId = standardHostId) {
     }),
   }
 
-  return { link, script, facts, offer, write, wanted, acknowledged }
+  return { link, script, facts, offer, write, wanted, acknowledged, emergencies, setEnd }
 }

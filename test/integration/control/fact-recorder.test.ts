@@ -6,7 +6,17 @@ import { type EventStore, StoreUnavailable } from '../../../src/event-store/even
 import { type ControlWorld, openControlWorld } from '../../support/control-world.ts'
 import { newEvent } from '../../support/new-event.ts'
 import { newRunId } from '../../support/projection-world.ts'
-import { killRequested, phase, receipt, sigkillSent, started, treeGone, turn } from '../../support/run-events.ts'
+import {
+  emergencyRequested,
+  killRequested,
+  phase,
+  receipt,
+  sigkillSent,
+  started,
+  treeGone,
+  turn,
+  user,
+} from '../../support/run-events.ts'
 import { type ScriptedHost, scriptedHost } from '../../support/scripted-host.ts'
 
 let world: ControlWorld
@@ -118,6 +128,30 @@ it('[R41] facts go on when another writer requests a kill in between, and mean t
     'SigkillSent',
     'RunKilled',
   ])
+})
+
+it('[R14] an emergency kill that the host was asked for is the kill of whoever asked, at that time, once', async () => {
+  const runId = await world.requestRun()
+  const proof = treeGone({ ...receipt(), runId })
+  const facts = host.facts(runId, startedFact, emergencyRequested(), sigkillSent() as FactBody, proof)
+  beginRecorder()
+  host.offer(...facts)
+  host.offer(...facts)
+  await acknowledged(runId, 4)
+  const [, started, killed, signalled, ended, ...more] = await world.lifecycle(runId)
+  expect(more).toEqual([])
+  expect(killed).toMatchObject({
+    type: 'KillRequested',
+    data: { kind: 'emergency', reason: 'it hangs', graceMs: 0, proofDeadlineMs: 5_000 },
+    metadata: { actor: user, correlationId: 'emergency', occurredAt: facts[1]?.occurredAt, fact: { sequence: 2 } },
+  })
+  expect(killed?.metadata.causationId).toBeUndefined()
+  expect(started?.metadata.actor.kind).toBe('host')
+  for (const event of [signalled, ended])
+    expect(event?.metadata).toMatchObject({
+      ...{ actor: { kind: 'host' }, correlationId: 'emergency', causationId: killed?.metadata.eventId },
+    })
+  expect([signalled?.type, ended?.type]).toEqual(['SigkillSent', 'RunKilled'])
 })
 
 it('[R41] a stream that another writer appends to all the time keeps every fact, in order', async () => {
