@@ -6,6 +6,8 @@ import { parseDuration } from './durations.ts'
 export type PolicyOptions = {
   policy?: string
   grace?: number
+  slowAfter?: number
+  warnAfter?: number
   stuckAfter?: number
   onStuck?: TimeoutAction
   totalTimeout?: number
@@ -17,6 +19,12 @@ export const withPolicy = (command: Command) =>
   command
     .addOption(new Option('--policy <preset>', 'thresholds to begin with; what follows differs').choices(policyPresets))
     .option('--grace <duration>', 'time between SIGTERM and SIGKILL when it is killed', parseDuration)
+    .option('--slow-after <duration>', 'without a turn for so long, it is slow', parseDuration)
+    .option(
+      '--warn-after <duration>',
+      'without a turn and in initialization for so long, an alert warns',
+      parseDuration,
+    )
     .option('--stuck-after <duration>', 'without a turn and in initialization for so long, it is stuck', parseDuration)
     .addOption(new Option('--on-stuck <action>', 'what is done when it is stuck').choices(timeoutActions))
     .option('--total-timeout <duration>', 'how long it should last at most', parseDuration)
@@ -24,10 +32,12 @@ export const withPolicy = (command: Command) =>
 
 /** As the API takes it; undefined: nothing was said of it. */
 export function policyInput(options: PolicyOptions) {
-  const { policy, grace, stuckAfter, onStuck, totalTimeout, onTotalTimeout } = options
+  const { policy, grace, slowAfter, warnAfter, stuckAfter, onStuck, totalTimeout, onTotalTimeout } = options
   const differing = {
     preset: policy?.toUpperCase(),
     graceMs: grace,
+    slowAfterMs: slowAfter,
+    initializationWarningMs: warnAfter,
     stuckAfterMs: stuckAfter,
     onStuck: onStuck?.toUpperCase(),
     totalTimeoutMs: totalTimeout,
