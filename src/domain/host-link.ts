@@ -76,8 +76,10 @@ export type DesiredKill = { kind: KillKind; requestedAt: string; graceMs: number
 export type Sample = {
   /** When it was complete. */
   at: string
-  /** The highest number among the run's facts by then: what was seen is in the store once that one is. */
+  /** The highest number among the run's facts by then: what was seen is in the store once all up to it are. */
   factSequence: number
+  /** All facts up to this one are known to be in the store by now. */
+  acknowledged: number
 }
 
 /** A kill that the store cannot be told of first. */

@@ -119,7 +119,7 @@ function telemetry(data: Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' |
 
 const interruption = {
   'agent-down': 'the host agent was not there',
-  suspended: 'the machine slept',
+  suspended: 'the machine slept, or the host agent was stopped',
   'clock-set': 'the clock was set',
 }
 

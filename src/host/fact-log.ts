@@ -85,6 +85,11 @@ export class FactLog {
     return this.#latest.get(type)?.occurredAt
   }
 
+  /** Of the last fact of any type: some agent was there then. */
+  get lastOccurredAt(): string | undefined {
+    return this.#journalled.at(-1)?.occurredAt
+  }
+
   get failure(): Error | undefined {
     return this.#journal.failure
   }

@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import type { DesiredRun, EmergencyKill, EmergencyKillOutcome, HostLink, RunEnd } from '../domain/host-link.ts'
 import { type HostId, hostIdSchema, type RunId, runIdSchema } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
@@ -14,13 +13,16 @@ import { factFeed } from './fact-feed.ts'
 import { reportOf } from './host-report.ts'
 import { inspectProcess } from './inspect.ts'
 import { isDiskFull } from './journal.ts'
+import { openLastLook } from './last-look.ts'
 import { launchOfProcess } from './launch-of-process.ts'
+import { type SteadyClocks, steadyClocks } from './looks.ts'
 import { claimForOthers } from './other-runs.ts'
 import { ProcessReader } from './process-table.ts'
 import { Run } from './run.ts'
 import { factLogOptions, type RunContext } from './run-context.ts'
 import { makeDirectory, readJson, runPaths, writeAtomically } from './run-directory.ts'
 import { readOutputs } from './run-outputs.ts'
+import { sampleRegularly } from './sampling.ts'
 import { Slots } from './slots.ts'
 import { findReapers, makeSurroundings } from './surroundings.ts'
 import type { Owners } from './tree.ts'
@@ -33,6 +35,8 @@ export type HostOptions = {
   /** Runs that may live at the same time. */
   capacity: number
   clock?: Clock
+  /** Those that nobody sets; injected together with the clock. */
+  steady?: SteadyClocks
   log: Log
   sampleIntervalMs?: number
   heartbeatMaxIntervalMs?: number
@@ -59,8 +63,6 @@ export type Host = HostLink & {
 
 /** Each fact rings; this is for the case that it was not heard. */
 const endPollMs = 1_000
-/** A shift of sampling yields to others after so many runs. */
-const samplesAtATime = 20
 
 /**
  * Opens the host of a directory: who it is, and what this machine lets it do. Nothing is supervised before `start`.
@@ -82,6 +84,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const owners: Owners = new Map()
   const slots = new Slots(options.capacity)
   const factBell = new Bell()
+  const lastLook = await openLastLook(hostDirectory, log)
   const shims = () => [...runs.values()].flatMap(({ shim }) => shim ?? [])
   const context: RunContext = {
     hostId,
@@ -95,6 +98,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
     environment: options.environment ?? process.env,
     heartbeatMaxIntervalMs: options.heartbeatMaxIntervalMs ?? 60_000,
     outputCapBytes: options.outputCapBytes ?? 64 * 1024 * 1024,
+    looking: { clock, steady: options.steady ?? steadyClocks, intervalMs: sampleIntervalMs, before: lastLook.before },
     clock,
     log,
     signal,
@@ -102,7 +106,8 @@ export async function createHost(options: HostOptions): Promise<Host> {
     crashPoint: options.crashPoint ?? (() => {}),
   }
   const outputs = readOutputs(context, (runId) => runs.get(runId))
-  const sampling = sampleRegularly()
+  const live = () => [...runs.values()].filter(({ mayLive }) => mayLive)
+  const sampling = sampleRegularly({ live, intervalMs: sampleIntervalMs, lastLook, ...context })
 
   /**
    * Opens the run and lets it live; what fails there is for the operator: the run stays on the disk as it is.
@@ -210,22 +215,6 @@ export async function createHost(options: HostOptions): Promise<Host> {
       const desired = await readJson<DesiredRun>(paths.desired)
       // Without it the wish was never confirmed, and will be repeated.
       if (desired !== undefined) await want(desired)
-    }
-  }
-
-  async function sampleRegularly(): Promise<void> {
-    const bell = new Bell()
-    while (!signal.aborted) {
-      await bell.wait(sampleIntervalMs, signal)
-      const live = [...runs.values()].filter(({ mayLive }) => mayLive)
-      if (live.length === 0 || signal.aborted) continue
-      const table = await reader.read()
-      for (const [index, run] of live.entries()) {
-        await run.sample(table).catch((error) => {
-          log.error({ err: error, runId: run.runId }, 'a run could not be sampled; the next time follows')
-        })
-        if (index % samplesAtATime === samplesAtATime - 1) await setImmediate()
-      }
     }
   }
 

@@ -2,6 +2,7 @@ import type { DesiredRun } from '../domain/host-link.ts'
 import type { HostId } from '../domain/ids.ts'
 import type { Clock, Log } from './clock.ts'
 import type { FactLogOptions } from './fact-log.ts'
+import type { Looking } from './looks.ts'
 import type { ProcessTable } from './process-table.ts'
 import { runPaths } from './run-directory.ts'
 import type { Slots } from './slots.ts'
@@ -21,6 +22,7 @@ export type RunContext = {
   /** LANG, TZ and secrets are taken from here. */
   environment: NodeJS.ProcessEnv
   heartbeatMaxIntervalMs: number
+  looking: Looking
   outputCapBytes: number
   clock: Clock
   log: Log

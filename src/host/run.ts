@@ -217,7 +217,7 @@ export class Run {
   }
 
   #startWatching({ root, shim }: Pick<Live, 'root' | 'shim'>, record: Omit<LaunchRecord, 'workspace'>): void {
-    const { owners, surroundings, heartbeatMaxIntervalMs, clock, log } = this.#context
+    const { owners, surroundings, ...context } = this.#context
     const cgroup = record.cgroup === null ? null : new Cgroup(record.cgroup)
     const marked = this.#desired.work.kind === 'launch'
     const tree = new Tree({
@@ -225,8 +225,7 @@ export class Run {
       memoryPath: this.#paths.strays,
     })
     const progress = marked ? { path: this.#paths.progress, directory: this.#paths.io } : undefined
-    const { facts, output } = this
-    const telemetry = new Telemetry({ facts, output, cgroup, progress, heartbeatMaxIntervalMs, clock, log })
+    const telemetry = new Telemetry({ ...context, facts: this.facts, output: this.output, cgroup, progress })
     // After a boot nothing of the run can live, which is plain to see from here.
     const visible = isOfThisMachine(record) || record.bootId !== machineIdentity().bootId
     this.#live = { root, shim, cgroup, visible, tree, telemetry }

@@ -5,6 +5,7 @@ import { isGone } from '../os/process-identity.ts'
 import type { Cgroup } from './cgroup.ts'
 import type { Clock, Log } from './clock.ts'
 import type { FactLog } from './fact-log.ts'
+import { type Looking, Looks } from './looks.ts'
 import type { Member } from './membership.ts'
 import type { Output } from './output.ts'
 import { entryKey, ticksPerSecond } from './process-table.ts'
@@ -20,6 +21,7 @@ export type TelemetryOptions = {
   /** Absent for a registered process, which knows of no such file. */
   progress: { path: string; directory: string } | undefined
   heartbeatMaxIntervalMs: number
+  looking: Looking
   clock: Clock
   log: Log
 }
@@ -36,12 +38,13 @@ export class Telemetry {
   #notices: Notice[] = []
   #watcher: FSWatcher | undefined
   #timer: NodeJS.Timeout | undefined
-  #reading: Promise<void> = Promise.resolve()
+  readonly #looks: Looks
+  #reading: Promise<unknown> = Promise.resolve()
   #cpuTicks = new Map<string, number>()
   #cpuTicksOfGone = 0
   #shown = ''
   #stopped = false
-  #sampled: Sample | undefined
+  #sampled: Omit<Sample, 'acknowledged'> | undefined
   /** Summed up: no heartbeat follows the summary. */
   #isSummed = false
 
@@ -49,6 +52,7 @@ export class Telemetry {
     this.#options = options
     const { notices: _said, ...latest } = options.facts.latest('HeartbeatRecorded') ?? {}
     this.#latest = latest
+    this.#looks = new Looks(options.facts, options.looking)
   }
 
   /** Follows the progress file until `stop`. Watching is a nudge; each sample reads the file as well. */
@@ -80,28 +84,37 @@ export class Telemetry {
     await this.#reading
   }
 
-  /** Reads what the run has said of itself since. Turns and phases are facts of their own; the rest is a heartbeat. */
-  readProgress(): Promise<void> {
-    this.#reading = this.#reading
+  /**
+   * Reads what the run has said of itself since. Turns and phases are facts of their own; the rest is a heartbeat.
+   * @returns false: there may be more than could be taken in
+   */
+  readProgress(): Promise<boolean> {
+    const read = this.#reading
       .then(() => this.#readProgress())
-      .catch((error) => this.#options.log.error({ err: error }, 'the progress file could not be read'))
-    return this.#reading
+      .catch((error) => {
+        this.#options.log.error({ err: error }, 'the progress file could not be read')
+        return false
+      })
+    this.#reading = read
+    return read
   }
 
-  async #readProgress(): Promise<void> {
+  async #readProgress(): Promise<boolean> {
     const { progress, facts } = this.#options
-    if (progress === undefined || this.#isSummed) return
+    if (this.#isSummed) return true
+    await this.#looks.begin()
+    if (progress === undefined) return true
     for (;;) {
       const read = readProgress(progress.path, facts.progressPosition)
-      if (read === undefined) return
+      if (read === undefined) return true
       if (read.badLine !== undefined) this.#notice('BAD_PROGRESS_LINE', read.badLine)
       if (read.progressPercent !== undefined) this.#latest.progressPercent = read.progressPercent
       if (read.usage !== undefined) this.#latest.usage = { ...this.#latest.usage, ...read.usage }
       const bodies: FactBody[] = [...newTurns(read.turns, facts), ...newPhases(read.phases, facts), this.#heartbeat()]
       // On a full disk nothing is taken as read, and the next sample tries again.
-      if (!(await facts.emit(bodies, read.position))) return
+      if (!(await facts.emit(bodies, read.position))) return false
       this.#said()
-      if (!read.more) return
+      if (!read.more) return true
     }
   }
 
@@ -114,15 +127,18 @@ export class Telemetry {
 
   /** Takes in one look at the tree; says so when something changed, and at least every `heartbeatMaxIntervalMs`. */
   async sample(members: Map<number, Member>): Promise<void> {
-    const at = this.#options.clock().toISOString()
-    await this.readProgress()
+    const { clock, facts } = this.#options
+    const at = clock().toISOString()
+    const isRead = await this.readProgress()
     await this.#sampleProcesses(members)
-    this.#sampled = { at, factSequence: this.#options.facts.lastSequence }
+    // A run whose turns could not be read (the disk is full, say) must not pass for one without.
+    if (isRead) this.#sampled = { at, factSequence: facts.lastSequence }
   }
 
   /** The last look at it that was complete. */
   get sampled(): Sample | undefined {
-    return this.#sampled
+    const { acknowledged } = this.#options.facts
+    return this.#sampled && { ...this.#sampled, acknowledged }
   }
 
   async #sampleProcesses(members: Map<number, Member>): Promise<void> {
