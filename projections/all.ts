@@ -1,3 +1,4 @@
+import { alerts } from './alerts.ts'
 import { audit } from './audit.ts'
 import type { Projection } from './projection.ts'
 import { runTimeline } from './run-timeline.ts'
@@ -5,4 +6,4 @@ import { runs } from './runs.ts'
 import { workflowProcesses } from './workflow-processes.ts'
 
 /** Every read model there is. */
-export const allProjections: readonly Projection[] = [runs, workflowProcesses, runTimeline, audit]
+export const allProjections: readonly Projection[] = [runs, workflowProcesses, runTimeline, audit, alerts]

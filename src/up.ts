@@ -72,6 +72,7 @@ async function serve(serving: Serving): Promise<void> {
     auditSpool: createAuditSpool(join(dataDirectory, 'audit-spool.jsonl'), log),
     log,
     now: () => new Date(),
+    checkIntervalMs: config.checkIntervalMs,
     storeAway: connection.away,
   })
   shutdown.add('control', () => control.close())

@@ -14,6 +14,7 @@ import { createHostDispatcher, type DispatchCheckpoint } from './host-dispatcher
 import { keepRunning } from './keep-running.ts'
 import { killRun } from './kill-run.ts'
 import type { Log } from './log.ts'
+import { createMonitor } from './monitor.ts'
 import { listAudit } from './queries/audit.ts'
 import { followRuns } from './queries/follow-runs.ts'
 import { runAt } from './queries/run-at.ts'
@@ -37,6 +38,8 @@ export type ControlDeps = {
   auditSpool: AuditSpool
   log: Log
   now: () => Date
+  /** Milliseconds between two checks of the monitor, as between two looks of the host. */
+  checkIntervalMs: number
   /** undefined once the store can be used; until then why it cannot. */
   storeAway: () => string | undefined
 }
@@ -62,6 +65,10 @@ export function createControl(deps: ControlDeps): RunningControl {
   const recorder = createFactRecorder(deps.store, host, log)
   const audit = createAuditLog(store, deps.auditSpool, now, (position) => followed(position, ['audit']))
   const refusedAccess = createRefusedAccess(audit, log)
+  const monitor = createMonitor({
+    ...{ store, pool, host, audit, log, now, intervalMs: deps.checkIntervalMs },
+    isReconciled: () => dispatcher.reconciled,
+  })
   const useCase: UseCaseDeps = { store, host, audit, feed, now, projected }
   let loops: Promise<unknown> = Promise.resolve()
 
@@ -74,6 +81,7 @@ export function createControl(deps: ControlDeps): RunningControl {
       keepRunning('run feed', () => feed.follow(head, signal), log, signal),
       keepRunning('host dispatcher', () => dispatcher.run(signal), log, signal),
       keepRunning('fact recorder', () => recorder.run(signal), log, signal),
+      keepRunning('monitor', () => monitor.run(signal), log, signal),
       keepRunning('audit spool', () => keepFlushing(deps.auditSpool, store, signal), log, signal),
     ])
   }

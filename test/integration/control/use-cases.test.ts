@@ -39,6 +39,7 @@ function create(changes: Partial<ControlDeps> = {}): RunningControl {
     auditSpool: createAuditSpool(`${directory.path}/spool.jsonl`, world.log),
     log: world.log,
     now: () => new Date(),
+    checkIntervalMs: 5_000,
     storeAway: () => away,
     ...changes,
   })

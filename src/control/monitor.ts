@@ -1,0 +1,179 @@
+import { randomUUID } from 'node:crypto'
+import type pg from 'pg'
+import { type AlertKind, alertKinds } from '../domain/alert-events.ts'
+import { classify } from '../domain/classify.ts'
+import type { JudgeRun } from '../domain/decide.ts'
+import type { Actor } from '../domain/event.ts'
+import type { HostLink } from '../domain/host-link.ts'
+import type { RunId } from '../domain/ids.ts'
+import { alertsDue, limitToKillFor, type PassedLimit } from '../domain/limits.ts'
+import { isTerminal, type RunState } from '../domain/run-state.ts'
+import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
+import { type AlertLog, createAlertLog } from './alert-log.ts'
+import type { AuditLog } from './audit-log.ts'
+import { delayOrAbort } from './delay.ts'
+import { type Executed, execute } from './execute.ts'
+import type { Log } from './log.ts'
+import { ask } from './queries/ask.ts'
+import { findRuns } from './queries/runs.ts'
+
+export type MonitorDeps = {
+  store: EventStore
+  pool: pg.Pool
+  host: HostLink
+  audit: AuditLog
+  log: Log
+  now: () => Date
+  /** The host has been told about every run that it knew. Before that nobody is judged. */
+  isReconciled: () => boolean
+  /** Milliseconds between two checks of all live runs. */
+  intervalMs: number
+}
+
+export type Monitor = {
+  /** Checks until the signal aborts. @throws StoreUnavailable */
+  run(signal: AbortSignal): Promise<void>
+  /** One look at every live run of this host. @throws StoreUnavailable */
+  check(): Promise<void>
+}
+
+const actor: Actor = { kind: 'monitor', id: 'monitor' }
+
+/** A host that has not looked at a run for so many checks is not asked what it saw. */
+const staleAfterChecks = 3
+
+/**
+ * R15–R17: judges live runs by the clock, records verdicts that changed, kills what the policy says must be killed
+ * through the one path, and alerts people.
+ *
+ * It acts only on what it knows (invariant 9): on a run that its host has looked at just now, at the time of that look,
+ * and once everything that was seen then is recorded.
+ */
+export function createMonitor(deps: MonitorDeps): Monitor {
+  const { store, pool, host, audit, log, now } = deps
+  const alerts = createAlertLog(store, actor, now)
+
+  async function run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await check()
+      await delayOrAbort(deps.intervalMs, signal)
+    }
+  }
+
+  async function check(): Promise<void> {
+    if (!deps.isReconciled()) return
+    const open = await openAlerts(pool)
+    for (const state of await liveRuns(pool, host.hostId)) {
+      await alone(state, () => checkRun(state, open.get(state.runId) ?? []))
+      open.delete(state.runId)
+    }
+    for (const state of await findRuns(pool, [...open.keys()])) {
+      if (isTerminal(state.status)) await alone(state, () => settle(alerts, state, [], open.get(state.runId) ?? []))
+    }
+  }
+
+  /** What cannot be judged concerns nobody else. */
+  async function alone({ runId }: RunState, work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      if (error instanceof StoreUnavailable) throw error
+      log.error({ err: error, runId }, 'the monitor could not check a run; the next check follows')
+    }
+  }
+
+  async function checkRun(state: RunState, open: AlertKind[]): Promise<void> {
+    const seenAt = await lastSeen(state)
+    const known = seenAt === undefined ? timeless : alertKinds
+    const isKnown = (kind: AlertKind) => known.includes(kind)
+    if (seenAt !== undefined && isNews(state, seenAt)) await judge(state, seenAt)
+    const due = alertsDue(state, seenAt ?? now().getTime()).filter(({ kind }) => isKnown(kind))
+    await settle(alerts, state, due, open.filter(isKnown))
+  }
+
+  /** Milliseconds since the epoch; undefined: nobody has looked just now, or not all that was seen is recorded yet. */
+  async function lastSeen({ runId, factSequence }: RunState): Promise<number | undefined> {
+    const sample = await host.sampled(runId)
+    if (sample === undefined || Math.min(factSequence, sample.acknowledged) < sample.factSequence) return undefined
+    const at = Date.parse(sample.at)
+    return now().getTime() - at > staleAfterChecks * deps.intervalMs ? undefined : at
+  }
+
+  /** The decision rests on the run's own stream; what is known here only says that there is one to make. */
+  async function judge(state: RunState, seenAt: number): Promise<void> {
+    const { runId, progressPercent, lastHeartbeatAt, lastOutput } = state
+    const command: JudgeRun = {
+      type: 'JudgeRun',
+      now: seenAt,
+      telemetry: { progressPercent, lastHeartbeatAt, lastOutput },
+    }
+    const context = { actor, correlationId: randomUUID() }
+    const limit = limitToKillFor(state, seenAt)
+    const decide = () => execute(store, context, runId, command, now)
+    if (limit === undefined) {
+      await decide()
+      return
+    }
+    const details = { kind: 'graceful', limit: limit.limit, policy: state.policy.preset }
+    await audit.allowed(context, { action: 'killRun', target: runId, reason: limit.reason, details }, async () => {
+      const executed = await decide()
+      return { result: executed, ...outcomeOf(executed, limit) }
+    })
+  }
+
+  return { run, check }
+}
+
+/** The verdict has changed, or the policy says that the run should be killed. */
+function isNews(state: RunState, seenAt: number): boolean {
+  if (limitToKillFor(state, seenAt) !== undefined) return true
+  return classify(state, seenAt, state.policy).verdict !== (state.classified?.verdict ?? 'NORMAL')
+}
+
+function outcomeOf(executed: Executed, { reason }: PassedLimit): { outcome: string; detail: string } {
+  if (!executed.ok) return { outcome: executed.rejection.code, detail: 'It had ended meanwhile.' }
+  return executed.state.kill?.reason === reason
+    ? { outcome: 'ACCEPTED', detail: reason }
+    : { outcome: 'NOT_DUE', detail: 'Something had happened meanwhile, and nothing was done.' }
+}
+
+/** Alerts that hold whenever the run was last looked at. */
+const timeless: readonly AlertKind[] = ['KILL_UNVERIFIED']
+
+async function settle(
+  alerts: AlertLog,
+  run: RunState,
+  due: ReturnType<typeof alertsDue>,
+  open: AlertKind[],
+): Promise<void> {
+  for (const alert of due) if (!open.includes(alert.kind)) await alerts.raise(run, alert)
+  for (const kind of open) {
+    if (!due.some((alert) => alert.kind === kind)) await alerts.resolve(run, kind, whyOver(run))
+  }
+}
+
+function whyOver({ status, turns, phase }: RunState): string {
+  if (isTerminal(status)) return `The run has ended as ${status}.`
+  return turns > 0 ? `The run makes turns: ${turns} so far.` : `The run goes on, in phase ${phase}.`
+}
+
+/** Those of this host that were started and have not ended. */
+async function liveRuns(pool: pg.Pool, hostId: string): Promise<RunState[]> {
+  const rows = await ask<{ state: RunState }>(
+    pool,
+    `SELECT state FROM runs WHERE host = $1 AND status IN ('RUNNING', 'PAUSED', 'KILLING', 'KILL_UNVERIFIED')`,
+    [hostId],
+  )
+  return rows.map(({ state }) => state)
+}
+
+async function openAlerts(pool: pg.Pool): Promise<Map<RunId, AlertKind[]>> {
+  const rows = await ask<{ run_id: RunId; kind: AlertKind }>(
+    pool,
+    'SELECT run_id, kind FROM alerts WHERE resolved_at IS NULL',
+    [],
+  )
+  const open = new Map<RunId, AlertKind[]>()
+  for (const { run_id, kind } of rows) open.set(run_id, [...(open.get(run_id) ?? []), kind])
+  return open
+}
