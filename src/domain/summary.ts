@@ -1,5 +1,6 @@
 import { duration } from './duration.ts'
 import type { Actor, RecordedEvent } from './event.ts'
+import { type FactBody, factBodySchema } from './host-link.ts'
 import type { Receipt, RootExit } from './receipt.ts'
 import { type RecordedRunEvent, readRunEvent } from './run-events.ts'
 
@@ -21,11 +22,11 @@ function describe(event: RecordedRunEvent): string {
     case 'RunRequested':
       return requested(event)
     case 'RunStarted':
-      return `started: process ${event.data.root.pid}${event.data.workspacePath === null ? '' : ` in ${event.data.workspacePath}`}`
+      return started(event)
     case 'RunAdopted':
-      return `adopted: the host supervises process ${event.data.root.pid} again`
+      return `adopted: the host agent is back and supervises process ${event.data.root.pid} again`
     case 'SamplingInterrupted':
-      return `not looked at for ${duration(Math.abs(event.data.gapMs))}${event.data.gapMs < 0 ? ' less' : ''}: ${interruption[event.data.cause]}`
+      return interrupted(event.data)
     case 'RunClassified':
       return `${event.data.verdict}, was ${event.data.previous}: ${event.data.explanation}`
     case 'PhaseChanged':
@@ -47,9 +48,9 @@ function describe(event: RecordedRunEvent): string {
     case 'RunCompleted':
       return `completed: ${proof(event.data.receipt)}`
     case 'RunFailed':
-      return `failed: ${event.data.message}`
+      return `${event.data.reason === 'LAUNCH_FAILED' ? 'could not be launched' : 'failed'}: ${event.data.message}`
     case 'RunLost':
-      return `lost: nobody knows what came of it; ${proof(event.data.receipt)}`
+      return `lost: how it ended nobody knows; ${proof(event.data.receipt)}`
     case 'RestartRequested':
       return `restart as ${event.data.newRunId} requested by ${person(event.metadata.actor)}${because(event.data.reason)}`
     case 'RunRestarted':
@@ -67,10 +68,10 @@ function describe(event: RecordedRunEvent): string {
         ? 'cleaned up'
         : `cleaned up, except for ${event.data.failedSteps.join(', ')}`
     case 'LateResultObserved':
-      return `${event.data.fact} came late: the run was ${event.data.status}`
+      return late(event)
     case 'TelemetrySummarised':
     case 'HeartbeatRecorded':
-      return `${event.type === 'HeartbeatRecorded' ? 'heartbeat' : 'telemetry in all'}: ${telemetry(event.data)}`
+      return `${event.type === 'HeartbeatRecorded' ? 'heartbeat' : 'telemetry, all told'}: ${telemetry(event.data)}`
   }
 }
 
@@ -78,7 +79,41 @@ function requested({ data, metadata }: Extract<RecordedRunEvent, { type: 'RunReq
   const by = `by ${person(metadata.actor)}`
   if (data.registered !== null) return `${data.workflow} registered ${by}: process ${data.registered.root.pid}`
   const [executable, ...args] = data.launch?.command ?? []
-  return `${data.workflow} requested ${by}: ${executable} with ${count(args.length, 'argument')}`
+  const version = data.workflowVersion === undefined ? '' : ` (version ${data.workflowVersion})`
+  const instead = data.restartOf === undefined ? '' : ` in place of ${data.restartOf}`
+  return `${data.workflow}${version} requested ${by}${instead}: ${executable} with ${count(args.length, 'argument')}`
+}
+
+function started({ data }: Extract<RecordedRunEvent, { type: 'RunStarted' }>): string {
+  const where = data.workspacePath === null ? '' : ` in ${data.workspacePath}`
+  return `started: process ${data.root.pid}${where}${data.attempt === 1 ? '' : `, at attempt ${data.attempt}`}`
+}
+
+function interrupted({ gapMs, cause }: Extract<RecordedRunEvent, { type: 'SamplingInterrupted' }>['data']): string {
+  const gap = duration(Math.abs(gapMs))
+  if (cause === 'clock-set') return `the clock was set ${gapMs < 0 ? 'back' : 'forward'} by ${gap}`
+  const why =
+    cause === 'suspended' ? 'the machine slept, or the host agent was stopped' : 'the host agent was not there'
+  return `nobody looked for ${gap}: ${why}`
+}
+
+function late(event: Extract<RecordedRunEvent, { type: 'LateResultObserved' }>): string {
+  const fact = factBodySchema.safeParse({ type: event.data.fact, data: event.data.data })
+  const what = fact.success ? describeFact(fact.data, event) : event.data.fact
+  return `late, and changed nothing (the run was ${event.data.status}): ${what}`
+}
+
+function describeFact(fact: FactBody, { metadata }: RecordedRunEvent): string {
+  switch (fact.type) {
+    case 'LaunchFailed':
+      return `could not be launched: ${fact.data.message}`
+    case 'TreeGone':
+      return proof(fact.data.receipt)
+    case 'TreeNotProven':
+      return `not proven to be gone: ${obstacles(fact.data.receipt)}`
+    default:
+      return describe({ ...fact, metadata } as RecordedRunEvent)
+  }
 }
 
 function killRequested({ data, metadata }: Extract<RecordedRunEvent, { type: 'KillRequested' }>): string {
@@ -90,7 +125,7 @@ function proof(receipt: Receipt): string {
   const { requestedAt, provenAt } = receipt.timings
   const took = provenAt === undefined ? '' : ` in ${duration(Date.parse(provenAt) - Date.parse(requestedAt))}`
   if (receipt.root === null) return `no process had been launched (${receipt.level})`
-  return `no process left${took}, ${receipt.processCount} seen (${receipt.level})`
+  return `proven dead${took}, ${processes(receipt.processCount)} seen (${receipt.level})`
 }
 
 function obstacles(receipt: Receipt): string {
@@ -111,22 +146,34 @@ function telemetry(data: Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' |
     data.processes !== undefined && processes(data.processes),
     data.cpuMs !== undefined && `${duration(data.cpuMs)} of CPU`,
     data.rssBytes !== undefined && `${mebibytes(data.rssBytes)} MiB resident`,
+    'peakProcesses' in data && `at most ${processes(data.peakProcesses ?? 0)}`,
+    'peakRssBytes' in data && `at most ${mebibytes(data.peakRssBytes ?? 0)} MiB`,
     data.outputBytes !== undefined && `${data.outputBytes} bytes of output`,
     ...('notices' in data ? (data.notices ?? []).map((notice) => `${notice.code}: ${notice.detail}`) : []),
   ].filter((part) => part !== false)
   return parts.join(', ') || 'nothing new'
 }
 
-const interruption = {
-  'agent-down': 'the host agent was not there',
-  suspended: 'the machine slept, or the host agent was stopped',
-  'clock-set': 'the clock was set',
-}
-
 const person = (actor: Actor) => `${actor.kind} ${actor.id}`
 const because = (reason: string | null) => (reason === null ? '' : `: ${reason}`)
 const exit = ({ status }: RootExit) =>
-  status === null ? 'with a status that nobody recorded' : `with status ${status}`
+  status === null ? 'with a status that nobody recorded' : `with status ${status}${asAfterSignal(status)}`
+/** A shell cannot tell `exit 143` from death by SIGTERM, so it is not claimed. */
+const asAfterSignal = (status: number) => {
+  const name = nameOfSignal[status - 128]
+  return name === undefined ? '' : ` (as after ${name})`
+}
+const nameOfSignal: Readonly<Record<number, string>> = {
+  1: 'SIGHUP',
+  2: 'SIGINT',
+  3: 'SIGQUIT',
+  6: 'SIGABRT',
+  9: 'SIGKILL',
+  11: 'SIGSEGV',
+  13: 'SIGPIPE',
+  15: 'SIGTERM',
+}
+
 const ofCause = (cause: 'kill' | 'leftovers') => (cause === 'leftovers' ? ' that outlived the root' : '')
 const processes = (number: number) => count(number, 'process', 'es')
 const count = (number: number, noun: string, plural = 's') => `${number} ${noun}${number === 1 ? '' : plural}`

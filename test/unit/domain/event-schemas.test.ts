@@ -13,6 +13,7 @@ import {
   runEventSchemas,
   runEventVersion,
 } from '../../../src/domain/run-events.ts'
+import { summarise } from '../../../src/domain/summary.ts'
 import { readWorkflowEvent, workflowEventSchemas } from '../../../src/domain/workflow-events.ts'
 import { stateAfter } from '../../support/decider-spec.ts'
 import { requested } from '../../support/run-events.ts'
@@ -55,6 +56,12 @@ describe('[R41] events that were recorded by version 1', () => {
   it.each(allTypes)('%s carries metadata that fits', (type) => {
     const { metadata } = fixture(type)
     expect(eventMetadataSchema.parse(metadata)).toEqual(metadata)
+  })
+
+  it.each(runTypes)('[R24] %s reads as a sentence: no name of a type, no JSON, nothing undefined', (type) => {
+    const summary = summarise(fixture(type))
+    expect(summary).toMatch(/ /)
+    expect(summary).not.toMatch(/[a-z]{2}[A-Z]|[{}[\]]|undefined|null|NaN/)
   })
 
   it.each(runTypes)('%s folds into a run that has only been requested, and into none', (type) => {

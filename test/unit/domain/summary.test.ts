@@ -38,20 +38,26 @@ describe('[R26] an event in one line', () => {
       requested({ origin: 'registered', launch: null, registered: { root, workspacePath: null } }),
       'BUILDER registered by user ada: process 4242',
     ],
+    [
+      requested({ restartOf: 'run_ffffffffffff', workflowVersion: 3 }),
+      'BUILDER (version 3) requested by user ada in place of run_ffffffffffff: sleep with 1 argument',
+    ],
+    [started({ attempt: 2, workspacePath: null }), 'started: process 4242, at attempt 2'],
     [started(), 'started: process 4242 in /tmp/workspace'],
     [started({ workspacePath: null }), 'started: process 4242'],
-    [event('RunAdopted', { root }), 'adopted: the host supervises process 4242 again'],
+    [event('RunAdopted', { root }), 'adopted: the host agent is back and supervises process 4242 again'],
     [phase('testing'), 'phase: testing'],
     [turn(3), 'turn 3 completed'],
     [killRequested(), 'graceful kill requested by user ada, grace 3s: it hangs'],
     [killRequested('force', { reason: null }), 'force kill requested by user ada'],
     [sigtermSent(), 'SIGTERM sent to 2 processes'],
     [sigkillSent('leftovers'), 'SIGKILL sent to 1 process that outlived the root'],
-    [exited(143), 'root process ended with status 143'],
+    [exited(143), 'root process ended with status 143 (as after SIGTERM)'],
+    [exited(1), 'root process ended with status 1'],
     [exited(null), 'root process ended with a status that nobody recorded'],
     [
       event('RunKilled', { rootExit: null, receipt: receipt({ processCount: 6 }) }),
-      'killed: no process left in 1s, 6 seen (cgroup-v2)',
+      'killed: proven dead in 1s, 6 processes seen (cgroup-v2)',
     ],
     [
       event('RunKilled', { rootExit: null, receipt: receipt({ root: null }) }),
@@ -64,15 +70,15 @@ describe('[R26] an event in one line', () => {
     [event('KillUnverified', { receipt: unproven() }), 'kill not proven: cgroup-empty: populated 0'],
     [
       event('RunCompleted', { rootExit: { status: 0, at: time(1) }, receipt: receipt() }),
-      'completed: no process left in 1s, 1 seen (cgroup-v2)',
+      'completed: proven dead in 1s, 1 process seen (cgroup-v2)',
     ],
     [
       event('RunFailed', { reason: 'LAUNCH_FAILED', message: 'no such file', rootExit: null, receipt: null }),
-      'failed: no such file',
+      'could not be launched: no such file',
     ],
     [
       event('RunLost', { receipt: receipt() }),
-      'lost: nobody knows what came of it; no process left in 1s, 1 seen (cgroup-v2)',
+      'lost: how it ended nobody knows; proven dead in 1s, 1 process seen (cgroup-v2)',
     ],
     [event('CleanupStepCompleted', { step: 'cgroup', detail: 'removed' }), 'cleanup, cgroup: removed'],
     [
@@ -82,15 +88,31 @@ describe('[R26] an event in one line', () => {
     [event('RunCleaned', { failedSteps: [] }), 'cleaned up'],
     [event('RunCleaned', { failedSteps: ['cgroup', 'locks'] }), 'cleaned up, except for cgroup, locks'],
     [
-      event('LateResultObserved', { fact: 'TurnCompleted', data: {}, status: 'KILLED' }),
-      'TurnCompleted came late: the run was KILLED',
+      event('LateResultObserved', { fact: 'TurnCompleted', data: { turn: 7 }, status: 'KILLED' }),
+      'late, and changed nothing (the run was KILLED): turn 7 completed',
     ],
+    [
+      event('LateResultObserved', { fact: 'TreeGone', data: { receipt: receipt() }, status: 'FAILED' }),
+      'late, and changed nothing (the run was FAILED): proven dead in 1s, 1 process seen (cgroup-v2)',
+    ],
+    [
+      event('LateResultObserved', { fact: 'OfANewerVersion', data: {}, status: 'KILLED' }),
+      'late, and changed nothing (the run was KILLED): OfANewerVersion',
+    ],
+    [
+      event('SamplingInterrupted', { gapMs: 60_000, cause: 'suspended' }),
+      'nobody looked for 1m: the machine slept, or the host agent was stopped',
+    ],
+    [event('SamplingInterrupted', { gapMs: -60_000, cause: 'clock-set' }), 'the clock was set back by 1m'],
     [
       event('HeartbeatRecorded', { progressPercent: 40, processes: 3, cpuMs: 2_500, rssBytes: 5 * 1024 * 1024 }),
       'heartbeat: 40 %, 3 processes, 2s of CPU, 5 MiB resident',
     ],
     [event('HeartbeatRecorded', {}), 'heartbeat: nothing new'],
-    [event('TelemetrySummarised', { outputBytes: 12 }), 'telemetry in all: 12 bytes of output'],
+    [
+      event('TelemetrySummarised', { outputBytes: 12, peakProcesses: 4, peakRssBytes: 2 ** 20 }),
+      'telemetry, all told: at most 4 processes, at most 1 MiB, 12 bytes of output',
+    ],
   ])('%j', (body, summary) => {
     expect(summaryOf(body)).toBe(summary)
   })
