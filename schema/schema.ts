@@ -10,6 +10,7 @@ import './register.ts'
 import './restart.ts'
 import './run-event.ts'
 import './run-queries.ts'
+import './run-timeline.ts'
 import './start.ts'
 import './viewer.ts'
 

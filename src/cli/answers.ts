@@ -1,6 +1,7 @@
 import type { Receipt } from '../domain/receipt.ts'
 import type { Usage } from '../domain/run-events.ts'
 import type { CleanupStep, RunStatus } from '../domain/run-state.ts'
+import type { PhaseKind } from '../domain/timeline.ts'
 
 /** The shapes that the documents of documents.ts ask for. Times are ISO 8601 UTC. */
 
@@ -77,6 +78,33 @@ export type RunEvent = {
   causationId: string | null
   data: unknown
   summary: string
+}
+
+export type RunPhase = {
+  kind: PhaseKind
+  /** Of WORKING: the phase that the run reported. */
+  name: string | null
+  from: string
+  to: string | null
+  durationMs: number
+}
+
+export type TimelineEntry = {
+  revision: number
+  type: string
+  at: string
+  actor: Actor
+  summary: string
+  late: boolean
+}
+
+/** The run in front of its timeline. */
+export type TimelineHead = RunRow & {
+  restartOf: { id: string; status: RunStatus } | null
+  restart: { newRunId: string } | null
+  restartedAs: { id: string; status: RunStatus } | null
+  /** The latest 500. */
+  phases: RunPhase[]
 }
 
 export type OutputChunk = { offset: number; next: number; text: string; ended: boolean }

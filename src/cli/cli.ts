@@ -13,6 +13,7 @@ import { addRegister } from './commands/register.ts'
 import { addRestart } from './commands/restart.ts'
 import { addRun } from './commands/run.ts'
 import { addShow } from './commands/show.ts'
+import { addTimeline } from './commands/timeline.ts'
 import { addUp } from './commands/up.ts'
 import { createContext } from './context.ts'
 import type { CliDeps } from './deps.ts'
@@ -55,6 +56,7 @@ const commands = [
   addRun,
   addLs,
   addShow,
+  addTimeline,
   addKill,
   addRestart,
   addComplete,

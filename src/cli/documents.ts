@@ -49,6 +49,25 @@ export const documents = {
       runAt(id: $id, revision: $revision, time: $time) { ...RunDetails }
     } ${runDetails}`,
 
+  timelineHead: /* GraphQL */ `
+    query TimelineHead($id: ID!) {
+      run(id: $id) {
+        ...RunRow
+        restartOf { id status } restart { newRunId } restartedAs { id status }
+        phases(last: 500) { kind name from to durationMs }
+      }
+    } ${runRow}`,
+
+  timeline: /* GraphQL */ `
+    query Timeline($id: ID!, $first: Int, $after: String) {
+      run(id: $id) {
+        timeline(first: $first, after: $after) {
+          edges { node { revision type at actor { kind id } summary late } }
+          pageInfo { hasNextPage endCursor }
+        }
+      }
+    }`,
+
   runEvents: /* GraphQL */ `
     query RunEvents($id: ID!, $first: Int, $after: String) {
       runEvents(id: $id, first: $first, after: $after) {

@@ -58,7 +58,8 @@ export function runLines(run: RunDetails, nowMs: number, screen: Screen, options
   ]
 }
 
-function headline(run: RunDetails, nowMs: number, screen: Screen): string {
+/** What it is, and how long it has lived. */
+export function headline(run: RunRow, nowMs: number, screen: Screen): string {
   const when = isEnded(run)
     ? `after ${formatDuration(ageMs(run, nowMs))}, ${formatDuration(nowMs - Date.parse(run.endedAt ?? ''))} ago`
     : `for ${formatDuration(ageMs(run, nowMs))}`

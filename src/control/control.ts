@@ -3,9 +3,11 @@ import type { Actor, RecordedEvent } from '../domain/event.ts'
 import type { HostReport } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
+import type { RunPhase } from '../domain/timeline.ts'
 import type { AuditEntry } from './queries/audit.ts'
 import type { Page, PageRequest } from './queries/page.ts'
 import type { Moment, ReplayedRun } from './queries/run-at.ts'
+import type { TimelineEntry } from './queries/timeline.ts'
 
 /** Who asks, and the id under which everything that follows can be found. */
 export type RequestContext = { actor: Actor; correlationId: string }
@@ -154,6 +156,10 @@ export interface Control {
   runAt(id: string, moment: Moment): Promise<ReplayedRun | undefined>
   /** Oldest first. undefined: no such run. @throws InvalidCursor */
   runEvents(id: string, page: PageRequest): Promise<Page<RunEventEntry> | undefined>
+  /** Oldest first, up to that revision (null: all); empty where there is no such run. @throws InvalidCursor */
+  runTimeline(id: string, page: PageRequest, upTo: number | null): Promise<Page<TimelineEntry>>
+  /** How long what took, in the order in which it began; else as runTimeline. */
+  runPhases(id: string, upTo: number | null): Promise<RunPhase[]>
   /** From `offset` on, at most `maxBytes` (≤ 1 MiB). undefined: no such run, or its host has no output of it. */
   runOutput(id: string, offset: number, maxBytes: number): Promise<OutputText | undefined>
   /** Newest first. */

@@ -20,6 +20,7 @@ import { followRuns } from './queries/follow-runs.ts'
 import { runAt } from './queries/run-at.ts'
 import { followRunEvents, listRunEvents } from './queries/run-history.ts'
 import { findRun, listRuns } from './queries/runs.ts'
+import { listPhases, listTimeline } from './queries/timeline.ts'
 import { rebuildProjections } from './rebuild-projections.ts'
 import { createRefusedAccess } from './refused-access.ts'
 import { registerProcess } from './register-process.ts'
@@ -199,6 +200,8 @@ export function createControl(deps: ControlDeps): RunningControl {
     runs: (filter, page) => available(() => listRuns(pool, filter, page)),
     runAt: (id, moment) => runAt(store, id, moment, now()),
     runEvents: (id, page) => listRunEvents(store, id, page),
+    runTimeline: (id, page, upTo) => available(() => listTimeline(pool, id, page, upTo ?? undefined)),
+    runPhases: (id, upTo) => listPhases(store, id, upTo ?? undefined),
     runOutput: (id, offset, maxBytes) => readRunOutput(host, id, offset, maxBytes),
     audit: (filter, page) => available(() => listAudit(pool, filter, page)),
     hosts: async () => [await host.report()],

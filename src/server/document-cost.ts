@@ -68,9 +68,9 @@ function costOf({ schema, document, operationName, variableValues }: ExecutionAr
     const field = fieldOf(schema, type, node.name.value)
     if (field === undefined || node.selectionSet === undefined) return 0
     const inside = ofSelections(node.selectionSet, getNamedType(field.type).name)
-    if (!field.args.some(({ name }) => name === 'first')) return inside
-    const { first } = getArgumentValues(field, node, variables.variableValues)
-    return listCost + Math.min(Number(first ?? pageMax), pageMax) * (1 + inside)
+    if (!field.args.some(({ name }) => name === 'first' || name === 'last')) return inside
+    const { first, last } = getArgumentValues(field, node, variables.variableValues)
+    return listCost + Math.min(Number(first ?? last ?? pageMax), pageMax) * (1 + inside)
   }
 
   return ofSelections(operation.selectionSet, root.name)

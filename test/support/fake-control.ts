@@ -1,6 +1,8 @@
 import type { Control, RequestContext, RunEventEntry } from '../../src/control/control.ts'
 import type { RecordedRunEvent } from '../../src/domain/run-events.ts'
 import type { RunState } from '../../src/domain/run-state.ts'
+import { summarise } from '../../src/domain/summary.ts'
+import { phasesOf } from '../../src/domain/timeline.ts'
 import { stateAfter } from './decider-spec.ts'
 import { hostId, killRequested, receipt, record, requested, runId, started, user } from './run-events.ts'
 
@@ -171,6 +173,15 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
         .map((event) => ({ item: entryOf(event), cursor: `cursor-${event.revision}` }))
       return { items, hasNextPage: items.length < liveRunEvents.length }
     },
+    runTimeline: async (_id, { first }, upTo) => {
+      const entries = liveRunEvents.filter(({ revision }) => revision <= (upTo ?? revision))
+      const items = entries.slice(0, first).map((event) => ({
+        item: { ...event, at: event.metadata.occurredAt, actor: event.metadata.actor, summary: summarise(event) },
+        cursor: `cursor-${event.revision}`,
+      }))
+      return { items, hasNextPage: items.length < entries.length }
+    },
+    runPhases: async (_id, upTo) => phasesOf(liveRunEvents.filter(({ revision }) => revision <= (upTo ?? revision))),
     runOutput: async (id, offset) => known(id) && { offset, next: offset + 5, text: 'hello', ended: false },
     audit: async () => ({
       items: [

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Projector } from '../../../projections/projector.ts'
 import { listAudit } from '../../../src/control/queries/audit.ts'
 import { findRun } from '../../../src/control/queries/runs.ts'
-import { listTimeline } from '../../../src/control/queries/timeline.ts'
+import { listPhases, listTimeline } from '../../../src/control/queries/timeline.ts'
 import { caughtUp, newRunId, openWorld, requestedAs, type World } from '../../support/projection-world.ts'
 import { event, exited, killRequested, receipt, root, sigtermSent, started, turn } from '../../support/run-events.ts'
 
@@ -92,6 +92,18 @@ describe('what a history leaves in the tables', () => {
       [1, 'host', 'started: process 4242 in /tmp/workspace'],
       [2, 'user', 'force kill requested by user ada: it hangs'],
     ])
+    const upTo = await listTimeline(world.pool, runId, { first: 10 }, 1)
+    expect(upTo).toMatchObject({ items: [{ item: { revision: 0 } }, { item: { revision: 1 } }], hasNextPage: false })
+  })
+
+  it('[R24] the phases of a run come from its events, up to a revision where one is given', async () => {
+    const runId = newRunId()
+    await world.append(runId, requestedAs(runId), started(), killRequested('force'))
+    const kinds = async (upTo?: number) => (await listPhases(world.store, runId, upTo)).map(({ kind }) => kind)
+    expect(await kinds()).toEqual(['WAITING', 'WORKING', 'KILL_REQUESTED'])
+    expect(await kinds(1)).toEqual(['WAITING', 'WORKING'])
+    expect(await listPhases(world.store, newRunId())).toEqual([])
+    expect(await listPhases(world.store, 'run_nonsense')).toEqual([])
   })
 
   it('[R20] an attempt is one row; a refused one has its reason, an allowed one its outcome', async () => {

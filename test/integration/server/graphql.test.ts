@@ -53,6 +53,34 @@ describe('reading', () => {
     expect(JSON.stringify(data)).not.toContain('hush')
   })
 
+  it('[R24] a timeline and phases, of a replay until then and by its clock', async () => {
+    const fields = `
+      timeline(first: 1) { edges { node { revision type at actor { kind id } summary late } } pageInfo { hasNextPage } }
+      phases { kind name from to durationMs }`
+    const { data, errors } = await ask(`{
+      run(id: "${runId}") { ${fields} }
+      runAt(id: "${runId}", revision: 1) { ${fields} last: phases(last: 1) { kind } }
+    }`)
+    expect(errors).toBeUndefined()
+    expect(data.run.timeline).toMatchObject({
+      edges: [{ node: { revision: 0, type: 'RunRequested', actor: { kind: 'USER', id: 'ada' }, late: false } }],
+      pageInfo: { hasNextPage: true },
+    })
+    // The fake says: as of 2 s after the request, 1 s after the start.
+    expect(data.runAt.phases).toEqual([
+      {
+        kind: 'WAITING',
+        name: null,
+        from: '2026-01-01T00:00:00.000Z',
+        to: '2026-01-01T00:00:01.000Z',
+        durationMs: 1_000,
+      },
+      { kind: 'WORKING', name: 'initialization', from: '2026-01-01T00:00:01.000Z', to: null, durationMs: 1_000 },
+    ])
+    expect(data.runAt.last).toEqual([{ kind: 'WORKING' }])
+    expect(data.run.phases[1].durationMs).toBeGreaterThan(1_000_000)
+  })
+
   it('lists, the audit, hosts, projections, the viewer; node by the run id itself', async () => {
     const { data, errors } = await ask(`{
       runs(filter: { status: [RUNNING], live: true }, first: 1) { edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }
@@ -96,6 +124,7 @@ describe('reading', () => {
     [`{ runOutput(id: "${runId}", offset: 1.5) { text } }`, '"offset" is 1.5'],
     [`{ runOutput(id: "${runId}", maxBytes: 2000000) { text } }`, 'from 1 to 1048576'],
     [`{ runAt(id: "${runId}", revision: -1) { id } }`, '"revision" is -1'],
+    [`{ run(id: "${runId}") { phases(last: 501) { kind } } }`, '"last" is 501'],
     [`{ runAt(id: "${runId}") { id } }`, 'either "revision" or "time"'],
     [`{ runAt(id: "${runId}", revision: 1, time: "2026-01-01T00:00:02Z") { id } }`, 'either "revision" or "time"'],
   ])('out of bounds: %s', async (query, message) => {
