@@ -44,7 +44,7 @@ const TimelineEntryType = builder.objectRef<TimelineEntry>('TimelineEntry').impl
     actor: t.expose('actor', { type: ActorType, description: 'Who caused it.' }),
     summary: t.exposeString('summary', { description: 'One readable line.' }),
     late: t.boolean({
-      description: 'It came in after the end of the run, and changed nothing.',
+      description: 'It came too late (nearly always: after the end of the run), was kept, and changed nothing.',
       resolve: ({ type }) => type === 'LateResultObserved',
     }),
   }),

@@ -90,6 +90,38 @@ it('[R2] [R12] kills a live run, starts the same again in its place, and links t
   await killRun(answer.newRunId)
 })
 
+it('[M8] no command for an old run touches the run that took its place', async () => {
+  const old = await startRun({ workflow: 'GENERATIONS', command: ['sleep', '1000'] })
+  const { newRunId } = await restartRun({ runId: old })
+  await waitUntil(() => markedProcesses(newRunId).length > 0, 'the new run to live')
+  const before = markedProcesses(newRunId)
+  const kill = (input: object) =>
+    ask(
+      'mutation ($input: KillRunInput!) { killRun(input: $input) { __typename ... on AlreadyEnded { run { id status } } } }',
+      {
+        input: { runId: old, ...input },
+      },
+    )
+  for (const kind of [{}, { force: true }, { emergency: true }]) {
+    expect((await kill(kind)).killRun).toEqual({ __typename: 'AlreadyEnded', run: { id: old, status: 'KILLED' } })
+  }
+  for (const outcome of ['COMPLETED', 'FAILED']) {
+    expect(await complete({ runId: old, outcome })).toMatchObject({ __typename: 'AlreadyEnded' })
+  }
+  expect(await restartRun({ runId: old })).toMatchObject({ newRunId, joined: true })
+  expect(markedProcesses(newRunId)).toEqual(before)
+  const { run } = await ask(
+    'query ($id: ID!) { run(id: $id) { status killPhase restart { newRunId } events { edges { node { type } } } } }',
+    { id: newRunId },
+  )
+  expect(run).toMatchObject({ status: 'RUNNING', killPhase: 'NONE', restart: null })
+  expect(run.events.edges.map(({ node }: { node: { type: string } }) => node.type)).toEqual([
+    'RunRequested',
+    'RunStarted',
+  ])
+  await killRun(newRunId)
+})
+
 it('[R2] rapid repeated requests make one new run', async () => {
   const old = await startRun({
     workflow: 'TWICE',

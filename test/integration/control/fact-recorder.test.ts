@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { createFactRecorder, eventIdOf } from '../../../src/control/fact-recorder.ts'
+import { listTimeline } from '../../../src/control/queries/timeline.ts'
 import type { FactBody } from '../../../src/domain/host-link.ts'
 import { runStream } from '../../../src/domain/ids.ts'
 import { type EventStore, StoreUnavailable } from '../../../src/event-store/event-store.ts'
 import { type ControlWorld, openControlWorld } from '../../support/control-world.ts'
 import { newEvent } from '../../support/new-event.ts'
-import { newRunId } from '../../support/projection-world.ts'
+import { caughtUp, dump, newRunId } from '../../support/projection-world.ts'
 import {
   emergencyRequested,
   killRequested,
@@ -177,6 +178,30 @@ it('[R41] heartbeats go to the telemetry stream, those after the end are kept as
     type: 'LateResultObserved',
     data: { fact: 'HeartbeatRecorded', data: { progressPercent: 3 }, status: 'COMPLETED' },
   })
+})
+
+it('[M8] facts after the end leave every row as it was, and the timeline tells of them as late', async () => {
+  const runId = await world.requestRun()
+  const projector = world.project()
+  beginRecorder()
+  const own = { ...receipt(), runId }
+  const exit = { type: 'ProcessExited', data: { status: 0, at: '2026-01-01T00:00:05.000Z' } } as FactBody
+  const cleaned: FactBody = { type: 'RunCleaned', data: { failedSteps: [] } }
+  host.offer(...host.facts(runId, startedFact, heartbeat(1), turn(1), exit, treeGone(own), cleaned))
+  await acknowledged(runId, 6)
+  await caughtUp(world, projector)
+  const before = await dump(world.pool)
+  host.offer(...host.facts(runId, exit, turn(9), heartbeat(99), phase('later') as FactBody, treeGone(own), cleaned))
+  await acknowledged(runId, 12)
+  await caughtUp(world, projector)
+  const after = await dump(world.pool)
+  expect(after.workflow_processes).toEqual(before.workflow_processes)
+  const [run] = (await world.pool.query('SELECT state FROM runs')).rows
+  expect(run.state).toMatchObject({ status: 'COMPLETED', turns: 1, progressPercent: 1, lateResults: 6 })
+  const { items } = await listTimeline(world.pool, runId, { first: 20 })
+  const late = items.slice(-6).map(({ item }) => item.summary.split(': ').at(-1))
+  expect(items.slice(-6).every(({ item }) => item.summary.startsWith('late, and changed nothing'))).toBe(true)
+  expect(late.slice(0, 4)).toEqual(['root process ended with status 0', 'turn 9 completed', '99 %', 'later'])
 })
 
 it('[R14] while the store is away nothing is lost and nothing doubled, and nothing is acknowledged', async () => {
