@@ -2,7 +2,7 @@ import { duration } from './duration.ts'
 import type { Actor, RecordedEvent } from './event.ts'
 import { type FactBody, factBodySchema } from './host-link.ts'
 import type { Receipt, RootExit } from './receipt.ts'
-import { type RecordedRunEvent, readRunEvent } from './run-events.ts'
+import { type RecordedRunEvent, type RunEventBody, readRunEvent } from './run-events.ts'
 
 const summaryMax = 300
 
@@ -111,8 +111,10 @@ function describeFact(fact: FactBody, { metadata }: RecordedRunEvent): string {
       return proof(fact.data.receipt)
     case 'TreeNotProven':
       return `not proven to be gone: ${obstacles(fact.data.receipt)}`
+    case 'EmergencyKillRequested':
+      return `emergency kill requested by ${person(fact.data.requestedBy)}${because(fact.data.reason)}`
     default:
-      return describe({ ...fact, metadata } as RecordedRunEvent)
+      return describe({ ...(fact satisfies RunEventBody), metadata } as RecordedRunEvent)
   }
 }
 

@@ -24,6 +24,7 @@ import {
   treeGone,
   treeNotProven,
   turn,
+  user,
 } from '../../support/run-events.ts'
 
 const live: RunEventBody[] = [requested(), started(), phase('build'), turn(1)]
@@ -50,6 +51,10 @@ const ends: Record<string, RunEventBody[]> = {
 
 const factTypes = factBodySchema.options.map((option) => option.shape.type.value)
 const ofItsOwn: Partial<Record<FactBody['type'], FactBody>> = {
+  EmergencyKillRequested: {
+    type: 'EmergencyKillRequested',
+    data: { requestedBy: user, correlationId: 'test', reason: 'it hangs', proofDeadlineMs: 5_000 },
+  },
   LaunchFailed: launchFailed(),
   TreeGone: treeGone(),
   TreeNotProven: treeNotProven(),
