@@ -1,5 +1,6 @@
 import type { RunEventEntry } from '../src/control/control.ts'
 import type { RecordedEvent } from '../src/domain/event.ts'
+import type { LaunchSpec } from '../src/domain/launch.ts'
 import { redactArguments } from '../src/domain/redact.ts'
 import { readRunEvent } from '../src/domain/run-events.ts'
 import { summarise } from '../src/domain/summary.ts'
@@ -45,10 +46,17 @@ const RunEvent = builder.objectRef<RecordedEvent>('RunEvent').implement({
 
 function shownData(event: RecordedEvent): unknown {
   const known = readRunEvent(event)
-  if (known?.type !== 'RunRequested' || known.data.launch === null) return event.data
-  const { launch } = known.data
-  return { ...known.data, launch: { ...launch, command: redactArguments(launch.command) } }
+  if (known?.type === 'RestartRequested') return { ...known.data, launch: shownLaunch(known.data.launch) }
+  if (known?.type !== 'RunRequested') return event.data
+  const { launch, registered } = known.data
+  return {
+    ...known.data,
+    launch: launch && shownLaunch(launch),
+    registered: registered && { ...registered, ...(registered.launch && { launch: shownLaunch(registered.launch) }) },
+  }
 }
+
+const shownLaunch = (launch: LaunchSpec) => ({ ...launch, command: redactArguments(launch.command) })
 
 const RunEventEdge = builder.edgeObject({ type: RunEvent, name: 'RunEventEdge', description: 'An event in a list.' })
 

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import type { RecordedEvent } from '../../../src/domain/event.ts'
+import { type ApiServer, startApiServer, testToken } from '../../support/api-server.ts'
+import { graphql } from '../../support/graphql-client.ts'
+import { identity, runId } from '../../support/run-events.ts'
+
+let server: ApiServer
+beforeAll(async () => {
+  server = await startApiServer()
+})
+afterAll(() => server.close())
+
+const fixture = (type: string): RecordedEvent<string, object> =>
+  JSON.parse(readFileSync(join(import.meta.dirname, `../../fixtures/events/v1/${type}.json`), 'utf8'))
+const command = ['agent', '--api-key', 'hush']
+const launch = { driver: 'command', command, workspace: { kind: 'TEMPORARY' }, env: {}, secretEnv: [] }
+
+it.each([
+  ['RunRequested', { launch }],
+  [
+    'RunRequested',
+    { launch: null, origin: 'registered', registered: { root: identity(7), workspacePath: null, launch } },
+  ],
+  ['RestartRequested', { launch }],
+])('[R38] the data of %s show no secret of a command line', async (type, changes) => {
+  const event = { ...fixture(type), data: { ...fixture(type).data, ...changes } }
+  server.control.runEvents = async () => ({
+    items: [{ item: { event, cursor: 'c' }, cursor: 'c' }],
+    hasNextPage: false,
+  })
+  const { data } = await graphql(server.url, testToken, `{ runEvents(id: "${runId}") { edges { node { data } } } }`)
+  const shown = JSON.stringify(data.runEvents)
+  expect(shown).toContain('"agent","--api-key","[redacted]"')
+  expect(shown).not.toContain('hush')
+})
