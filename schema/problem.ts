@@ -10,6 +10,7 @@ import type {
   RunNotFound,
   StoreUnavailableFailure,
   UnknownProjection,
+  UnknownWorkflow,
 } from '../src/control/control.ts'
 import { builder } from './builder.ts'
 import { RunStatusType, RunType } from './run.ts'
@@ -88,6 +89,15 @@ export const UnknownProjectionType = builder.objectRef<UnknownProjection>('Unkno
   description: 'There is no projection of that name.',
   interfaces: [Problem],
   fields: (t) => ({ known: t.exposeStringList('known', { description: 'The names that there are.' }) }),
+})
+
+export const UnknownWorkflowType = builder.objectRef<UnknownWorkflow>('UnknownWorkflow').implement({
+  description: 'No workflow of that name is defined, or it has no such version.',
+  interfaces: [Problem],
+  fields: (t) => ({
+    workflow: t.exposeString('workflow', { description: 'The name that was given.' }),
+    nearest: t.exposeStringList('nearest', { description: 'Names that were perhaps meant, nearest first.' }),
+  }),
 })
 
 export const NotRestartableType = builder.objectRef<NotRestartable>('NotRestartable').implement({

@@ -1,4 +1,5 @@
 import type { RestartRunResult } from '../src/control/control.ts'
+import type { RestartDefinition } from '../src/domain/run-events.ts'
 import type { RestartState } from '../src/domain/run-state.ts'
 import { ActorType } from './actor.ts'
 import { builder, requester } from './builder.ts'
@@ -9,8 +10,21 @@ import {
   PermissionDeniedType,
   RunNotFoundType,
   StoreUnavailableType,
+  UnknownWorkflowType,
 } from './problem.ts'
 import { RunType } from './run.ts'
+
+const RestartDefinitionType = builder.enumType('RestartDefinition', {
+  description: 'What a restart starts.',
+  values: {
+    RECORDED: { value: 'RECORDED', description: 'The same as the old run, whatever became of its workflow.' },
+    CURRENT: {
+      value: 'CURRENT',
+      description:
+        'What the definition of its workflow says now, with the prompt of the old run where that says nothing of one.',
+    },
+  } as const satisfies Record<RestartDefinition, { value: RestartDefinition; description: string }>,
+})
 
 const Restart = builder.objectRef<RestartState>('Restart').implement({
   description: 'The restart of a run: asked for, and done once the run is proven dead.',
@@ -18,6 +32,7 @@ const Restart = builder.objectRef<RestartState>('Restart').implement({
     newRunId: t.exposeID('newRunId', {
       description: 'The run that takes its place; not there before the old one ended.',
     }),
+    definition: t.expose('definition', { type: RestartDefinitionType, description: 'What it starts.' }),
     reason: t.exposeString('reason', { nullable: true, description: 'Why, in the words of whoever asked.' }),
     requestedBy: t.expose('requestedBy', { type: ActorType, description: 'Who asked.' }),
     requestedAt: t.expose('requestedAt', { type: 'DateTime', description: 'When it was asked for.' }),
@@ -48,6 +63,7 @@ const RestartRunInput = builder.inputType('RestartRunInput', {
   description: 'Which run to restart, and as what.',
   fields: (t) => ({
     runId: t.id({ required: true, description: 'The run.' }),
+    definition: t.field({ type: RestartDefinitionType, description: 'What to start; standard: RECORDED.' }),
     prompt: t.string({ description: 'Instead of the old prompt; at most 120,000 bytes.' }),
     reason: t.string({ description: 'Why, for the record; at most 2,000 characters.' }),
     timeoutMs: t.int({ description: 'Milliseconds to wait at most. The restart goes on in any case.' }),
@@ -81,6 +97,7 @@ const RestartRunResultType = builder.unionType('RestartRunResult', {
     InvalidInputType,
     RunNotFoundType,
     NotRestartableType,
+    UnknownWorkflowType,
     PermissionDeniedType,
     StoreUnavailableType,
   ],

@@ -3,12 +3,18 @@ import type { CleanupStep, RunState } from '../src/domain/run-state.ts'
 import { builder } from './builder.ts'
 
 export const Label = builder.objectRef<{ name: string; value: string }>('Label').implement({
-  description: 'A name and a value that whoever started the run gave it.',
+  description: 'A name and a value that somebody gave a run or a workflow.',
   fields: (t) => ({
-    name: t.exposeString('name', { description: 'Name; unique in its run.' }),
+    name: t.exposeString('name', { description: 'Name; unique where it stands.' }),
     value: t.exposeString('value', { description: 'Value.' }),
   }),
 })
+
+/** Labels as GraphQL has them: it knows no maps. By name. */
+export const labelsOf = (labels: Record<string, string>) =>
+  Object.keys(labels)
+    .sort()
+    .map((name) => ({ name, value: labels[name] ?? '' }))
 
 export const UsageType = builder.objectRef<Usage>('Usage').implement({
   description: "What the agent used since the run's start, as it reported it.",

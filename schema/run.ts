@@ -13,7 +13,7 @@ import { builder } from './builder.ts'
 import { searchText } from './page.ts'
 import { PolicyType } from './policy.ts'
 import { KillReceipt, RootExitType } from './receipt.ts'
-import { CleanupType, FailureType, Label, NoticeType, UsageType } from './run-details.ts'
+import { CleanupType, FailureType, Label, labelsOf, NoticeType, UsageType } from './run-details.ts'
 
 export const RunStatusType = builder.enumType('RunStatus', {
   description: 'Where a run is in its life.',
@@ -68,6 +68,10 @@ builder.node(RunType, {
   loadOne: (id, { control }) => control.run(id),
   fields: (t) => ({
     workflow: t.exposeString('workflow', { description: 'Name of the workflow.' }),
+    workflowVersion: t.exposeInt('workflowVersion', {
+      nullable: true,
+      description: 'Version of the definition that it was started with; null: it was started from a command line.',
+    }),
     origin: t.expose('origin', { type: RunOrigin, description: 'Whether Runwarden launched it.' }),
     status: t.expose('status', { type: RunStatusType, description: 'Where the run is in its life.' }),
     killPhase: t.expose('killPhase', { type: KillPhaseType, description: 'How far its kill is.' }),
@@ -104,10 +108,7 @@ builder.node(RunType, {
     labels: t.field({
       type: [Label],
       description: 'What whoever started it attached to it; by name.',
-      resolve: ({ labels }) =>
-        Object.keys(labels)
-          .sort()
-          .map((name) => ({ name, value: labels[name] ?? '' })),
+      resolve: ({ labels }) => labelsOf(labels),
     }),
     policy: t.expose('policy', { type: PolicyType, description: 'Its thresholds.' }),
     requestedBy: t.expose('requestedBy', { type: ActorType, description: 'Who asked for it.' }),

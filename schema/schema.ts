@@ -13,6 +13,7 @@ import './run-queries.ts'
 import './run-timeline.ts'
 import './start.ts'
 import './viewer.ts'
+import './workflow.ts'
 
 /** The whole API; schema.graphql beside this file is printed from it. */
 export const schema = builder.toSchema()

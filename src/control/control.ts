@@ -4,6 +4,7 @@ import type { HostReport } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
 import type { RunPhase } from '../domain/timeline.ts'
+import type { WorkflowVersion } from '../domain/workflow.ts'
 import type { AuditEntry } from './queries/audit.ts'
 import type { Page, PageRequest } from './queries/page.ts'
 import type { Moment, ReplayedRun } from './queries/run-at.ts'
@@ -28,12 +29,27 @@ export type RunIdTaken = { type: 'RunIdTaken'; message: string; runId: string }
 /** The idempotency key was used before, for a different request. */
 export type IdempotencyConflict = { type: 'IdempotencyConflict'; message: string; runId: string }
 export type RegistrationRefused = { type: 'RegistrationRefused'; message: string; code: string; pid: number }
+/** There is no definition of that name, or no such version of it. */
+export type UnknownWorkflow = {
+  type: 'UnknownWorkflow'
+  message: string
+  workflow: string
+  /** Names that there are and that were perhaps meant, nearest first. */
+  nearest: string[]
+}
 export type UnknownProjection = { type: 'UnknownProjection'; message: string; known: string[] }
 
 export type StartRunResult =
   | { type: 'StartRunAnswer'; run: RunState }
   | InvalidInput
+  | UnknownWorkflow
   | IdempotencyConflict
+  | StoreUnavailableFailure
+
+/** `created` is false where the same definition was in force already: that is the one which is answered. */
+export type DefineWorkflowResult =
+  | { type: 'DefineWorkflowAnswer'; workflow: WorkflowVersion; created: boolean }
+  | InvalidInput
   | StoreUnavailableFailure
 
 /** What `killRun` waits for before it answers; the kill itself goes on whatever the wait does. */
@@ -85,6 +101,7 @@ export type RestartRunResult =
   | InvalidInput
   | RunNotFound
   | NotRestartable
+  | UnknownWorkflow
   | StoreUnavailableFailure
 
 /** R3. `success` is true once the run has ended, as was decided or by itself before that. */
@@ -136,6 +153,8 @@ export type Readiness = { ready: boolean; checks: { name: string; ok: boolean; d
  * @throws StoreUnavailable from the reading methods while the database is away.
  */
 export interface Control {
+  /** A new version of a workflow, in force for the runs that are started by its name from now on. */
+  defineWorkflow(context: RequestContext, input: unknown): Promise<DefineWorkflowResult>
   startRun(context: RequestContext, input: unknown): Promise<StartRunResult>
   /** @param signal ends the wait (the client went away), never the kill. */
   killRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<KillRunResult>
@@ -164,6 +183,12 @@ export interface Control {
   runOutput(id: string, offset: number, maxBytes: number): Promise<OutputText | undefined>
   /** Newest first. */
   audit(filter: { runId?: string }, page: PageRequest): Promise<Page<AuditEntry>>
+  /** Without a version: the one in force. undefined: no such workflow or version. */
+  workflow(name: string, version?: number): Promise<WorkflowVersion | undefined>
+  /** Each as it is in force, by name. */
+  workflows(page: PageRequest): Promise<Page<WorkflowVersion>>
+  /** Newest first; none where there is no such workflow. */
+  workflowVersions(name: string, page: PageRequest): Promise<Page<WorkflowVersion>>
   hosts(): Promise<HostReport[]>
   projections(): Promise<ProjectionStatus[]>
 

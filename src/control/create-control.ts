@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { Projector } from '../../projections/projector.ts'
+import { workflows as workflowsProjection } from '../../projections/workflows.ts'
 import type { HostLink } from '../domain/host-link.ts'
 import { runIdSchema } from '../domain/ids.ts'
 import type { RunState } from '../domain/run-state.ts'
@@ -7,6 +8,7 @@ import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts
 import { createAuditLog } from './audit-log.ts'
 import { type AuditSpool, keepFlushing } from './audit-spool.ts'
 import type { Control, Readiness, StoreUnavailableFailure } from './control.ts'
+import { defineWorkflow } from './define-workflow.ts'
 import { createFactRecorder } from './fact-recorder.ts'
 import { forceCompleteRun } from './force-complete-run.ts'
 import { gatedStore } from './gated-store.ts'
@@ -21,6 +23,7 @@ import { runAt } from './queries/run-at.ts'
 import { followRunEvents, listRunEvents } from './queries/run-history.ts'
 import { findRun, listRuns } from './queries/runs.ts'
 import { listPhases, listTimeline } from './queries/timeline.ts'
+import { findWorkflow, listWorkflows, listWorkflowVersions, namesLike } from './queries/workflows.ts'
 import { rebuildProjections } from './rebuild-projections.ts'
 import { createRefusedAccess } from './refused-access.ts'
 import { registerProcess } from './register-process.ts'
@@ -70,7 +73,11 @@ export function createControl(deps: ControlDeps): RunningControl {
     ...{ store, pool, host, audit, log, now, intervalMs: deps.checkIntervalMs },
     isReconciled: () => dispatcher.reconciled,
   })
-  const useCase: UseCaseDeps = { store, host, audit, feed, now, projected }
+  const useCase: UseCaseDeps = {
+    ...{ store, host, audit, feed, now, projected },
+    workflowsFollowed: (position) => followed(position, [workflowsProjection.name]),
+    workflowNamesLike,
+  }
   let loops: Promise<unknown> = Promise.resolve()
 
   async function start(): Promise<void> {
@@ -101,6 +108,16 @@ export function createControl(deps: ControlDeps): RunningControl {
     } catch (error) {
       log.warn({ err: error, runId: state.runId }, 'answering from the events: the row cannot be read')
       return state
+    }
+  }
+
+  /** For a hint in a refusal, which must not fail because the hint cannot be given. */
+  async function workflowNamesLike(name: string): Promise<string[]> {
+    try {
+      return await namesLike(pool, name)
+    } catch (error) {
+      log.warn({ err: error }, 'no names are suggested: the workflows cannot be read')
+      return []
     }
   }
 
@@ -184,6 +201,7 @@ export function createControl(deps: ControlDeps): RunningControl {
   return {
     start,
     close,
+    defineWorkflow: (context, input) => orUnavailable(() => defineWorkflow(useCase, context, input)),
     startRun: (context, input) => orUnavailable(() => startRun(useCase, context, input)),
     killRun: (context, input, signal = closing.signal) =>
       orUnavailable(() => killRun(useCase, context, input, untilClosed(signal))),
@@ -204,6 +222,9 @@ export function createControl(deps: ControlDeps): RunningControl {
     runPhases: (id, upTo) => listPhases(store, id, upTo ?? undefined),
     runOutput: (id, offset, maxBytes) => readRunOutput(host, id, offset, maxBytes),
     audit: (filter, page) => available(() => listAudit(pool, filter, page)),
+    workflow: (name, version) => available(() => findWorkflow(pool, name, version)),
+    workflows: (page) => available(() => listWorkflows(pool, page)),
+    workflowVersions: (name, page) => available(() => listWorkflowVersions(pool, name, page)),
     hosts: async () => [await host.report()],
     projections: () => available(() => projector.status()),
 

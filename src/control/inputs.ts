@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { runIdSchema } from '../domain/ids.ts'
 import { launchSpecSchema } from '../domain/launch.ts'
 import { policyInputSchema } from '../domain/policy.ts'
-import { forcedOutcomeSchema, labelsSchema } from '../domain/run-events.ts'
+import { forcedOutcomeSchema, labelsSchema, restartDefinitionSchema } from '../domain/run-events.ts'
 import { workflowNameSchema } from '../domain/workflow-events.ts'
 import { type InvalidInput, killWaits } from './control.ts'
 
@@ -13,13 +13,44 @@ const workflow = workflowNameSchema.default('adhoc')
 /** A value over this would outlive every default that matters; the kill goes on after the wait in any case. */
 const waitMsMax = 10 * 60_000
 
-export const startRunInputSchema = launchSpecSchema.extend({
-  workflow,
+const launchShape = launchSpecSchema.shape
+
+/** What is left out comes from the workflow's definition; with a command there is none, and the standards are used. */
+export const startRunInputSchema = z
+  .strictObject({
+    ...launchShape,
+    driver: launchShape.driver.unwrap().optional(),
+    command: launchShape.command.optional(),
+    workspace: launchShape.workspace.unwrap().optional(),
+    env: launchShape.env.unwrap().optional(),
+    secretEnv: launchShape.secretEnv.unwrap().optional(),
+    workflow: workflowNameSchema.optional(),
+    workflowVersion: z.number().int().min(1, 'is no version: they are numbered from 1').optional(),
+    policy: policyInputSchema.default({}),
+    labels: labelsSchema.default({}),
+    idempotencyKey,
+  })
+  .superRefine(({ command, workflow, workflowVersion }, { addIssue }) => {
+    const issue = (path: string, message: string) => addIssue({ code: 'custom', path: [path], message })
+    if (command === undefined && workflow === undefined) {
+      issue('command', 'is missing: give one, or the name of a workflow that is defined')
+    }
+    if (workflowVersion === undefined) return
+    if (workflow === undefined) issue('workflowVersion', 'is of no workflow: name one')
+    else if (command !== undefined) issue('workflowVersion', 'has a command of its own: leave out one of the two')
+  })
+export type StartRunInput = z.infer<typeof startRunInputSchema>
+
+export const defineWorkflowInputSchema = launchSpecSchema.extend({
+  name: workflowNameSchema,
+  description: z
+    .string()
+    .max(2000, 'is longer than 2,000 characters')
+    .refine((text) => !text.includes('\0'), 'holds a NUL character, which no text can')
+    .optional(),
   policy: policyInputSchema.default({}),
   labels: labelsSchema.default({}),
-  idempotencyKey,
 })
-export type StartRunInput = z.infer<typeof startRunInputSchema>
 
 export const killRunInputSchema = z.strictObject({
   runId: z.string().max(200, 'is longer than 200 characters'),
@@ -34,7 +65,8 @@ export type KillRunInput = z.infer<typeof killRunInputSchema>
 
 export const restartRunInputSchema = z.strictObject({
   runId: z.string().max(200, 'is longer than 200 characters'),
-  prompt: launchSpecSchema.shape.prompt.nullish(),
+  definition: restartDefinitionSchema.default('RECORDED'),
+  prompt: launchShape.prompt.nullish(),
   reason,
   timeoutMs: z.number().int().min(0).max(waitMsMax).default(30_000),
 })

@@ -1,8 +1,9 @@
 import type { RequestRestart } from '../domain/decide.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
 import type { LaunchSpec } from '../domain/launch.ts'
+import { resolvePolicy } from '../domain/policy.ts'
 import type { RunState } from '../domain/run-state.ts'
-import type { NotRestartable, RequestContext, RestartRunResult } from './control.ts'
+import type { NotRestartable, RequestContext, RestartRunResult, UnknownWorkflow } from './control.ts'
 import { type Executed, execute } from './execute.ts'
 import { parseInput, type RestartRunInput, restartRunInputSchema } from './inputs.ts'
 import { loadRun } from './run-log.ts'
@@ -10,6 +11,7 @@ import { notFound } from './run-not-found.ts'
 import { newRunId } from './start-run.ts'
 import type { UseCaseDeps } from './use-case.ts'
 import { waitForRun } from './wait-for-run.ts'
+import { currentWorkflow } from './workflow-log.ts'
 
 const action = 'restartRun' as const
 
@@ -29,8 +31,8 @@ export async function restartRun(
     await deps.audit.denied(context, { action, target: null, reason: null, details: {} }, parsed.failure.message)
     return parsed.failure
   }
-  const { runId, reason, timeoutMs } = parsed.value
-  const attempt = { action, target: runId, reason: reason ?? null, details: {} }
+  const { runId, definition, reason, timeoutMs } = parsed.value
+  const attempt = { action, target: runId, reason: reason ?? null, details: { definition } }
   const recorded = await deps.audit.allowed<Recorded>(context, attempt, async () => {
     const done = await request(deps, context, parsed.value)
     if ('type' in done) return { result: done, outcome: done.type, detail: done.message }
@@ -48,27 +50,47 @@ async function request(deps: UseCaseDeps, context: RequestContext, input: Restar
   const known = runIdSchema.safeParse(input.runId)
   const loaded = known.success ? await loadRun(deps.store, known.data) : undefined
   if (!known.success || loaded === undefined) return notFound(input.runId)
-  const command = commandOf(loaded.state, input)
-  if (command === undefined) return notRestartable(known.data)
+  const parameters = await restartParameters(deps, loaded.state, input)
+  if ('type' in parameters) return parameters
+  const { definition, reason } = input
+  const command: RequestRestart = {
+    ...{ type: 'RequestRestart', newRunId: newRunId(), definition, reason: reason ?? null },
+    ...{ workflow: loaded.state.workflow, ...parameters },
+  }
   const executed = await execute(deps.store, context, known.data, command, deps.now)
   return executed.ok ? executed : notFound(input.runId)
 }
 
-/** undefined: nobody knows how the run was started. */
-function commandOf(state: RunState, { prompt, reason }: RestartRunInput): RequestRestart | undefined {
+type RestartParameters = Pick<RequestRestart, 'workflowVersion' | 'launch' | 'policy' | 'labels'>
+
+async function restartParameters(
+  deps: UseCaseDeps,
+  state: RunState,
+  { definition, prompt }: RestartRunInput,
+): Promise<RestartParameters | NotRestartable | UnknownWorkflow> {
   const recorded = launchOf(state)
-  if (recorded === undefined) return undefined
+  if (definition === 'RECORDED') {
+    if (recorded === undefined) return notRestartable(state.runId)
+    return {
+      launch: withPrompt(recorded, prompt),
+      policy: state.policy,
+      ...(state.workflowVersion === null ? {} : { workflowVersion: state.workflowVersion }),
+    }
+  }
+  const current = (await currentWorkflow(deps.store, state.workflow))?.workflow
+  if (current === undefined) return undefinedWorkflow(state)
+  const { launch, policy, labels } = current.definition
   return {
-    type: 'RequestRestart',
-    newRunId: newRunId(),
-    definition: 'RECORDED',
-    workflow: state.workflow,
-    ...(state.workflowVersion === null ? {} : { workflowVersion: state.workflowVersion }),
-    launch: { ...recorded, ...(prompt == null ? {} : { prompt }) },
-    policy: state.policy,
-    reason: reason ?? null,
+    // Where the definition leaves the prompt to each run, the new run has the same task as the old one.
+    launch: withPrompt(launch, prompt ?? launch.prompt ?? recorded?.prompt),
+    policy: resolvePolicy(policy),
+    labels,
+    workflowVersion: current.version,
   }
 }
+
+const withPrompt = (launch: LaunchSpec, prompt: string | null | undefined): LaunchSpec =>
+  prompt == null ? launch : { ...launch, prompt }
 
 /** What a run was launched with; of a registered one, what the process table said of it. */
 const launchOf = (state: RunState): LaunchSpec | undefined => state.launch ?? state.registered?.launch
@@ -77,6 +99,15 @@ const notRestartable = (runId: RunId): NotRestartable => ({
   type: 'NotRestartable',
   message: `${runId} was registered, and how its process had been started could not be read. Start a new run instead.`,
   runId,
+})
+
+const undefinedWorkflow = ({ runId, workflow }: RunState): UnknownWorkflow => ({
+  type: 'UnknownWorkflow',
+  message:
+    `${runId} is a run of ${workflow}, of which there is no definition. Restart it as it was recorded, or define ` +
+    `${workflow} first.`,
+  workflow,
+  nearest: [],
 })
 
 async function waitAndAnswer(

@@ -33,7 +33,7 @@ async function requestNewRun(store: EventStore, old: RunState, restart: RestartS
     host: old.host,
     work: { kind: 'launch', launch: restart.launch },
     policy: restart.policy,
-    labels: old.labels,
+    labels: restart.labels ?? old.labels,
     restartOf: old.runId,
     ...(restart.workflowVersion === undefined ? {} : { workflowVersion: restart.workflowVersion }),
   }

@@ -1,14 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto'
-import { isDeepStrictEqual } from 'node:util'
 import type { RequestRun } from '../domain/decide.ts'
 import type { Actor } from '../domain/event.ts'
 import type { RunId } from '../domain/ids.ts'
-import { launchSpecSchema } from '../domain/launch.ts'
-import { resolvePolicy } from '../domain/policy.ts'
 import type { RunState } from '../domain/run-state.ts'
-import type { RequestContext, StartRunResult } from './control.ts'
+import type { IdempotencyConflict, RequestContext, StartRunResult } from './control.ts'
 import { type Executed, execute } from './execute.ts'
-import { parseInput, startRunInputSchema } from './inputs.ts'
+import { parseInput, type StartRunInput, startRunInputSchema } from './inputs.ts'
+import { loadRun } from './run-log.ts'
+import { type RunParameters, runParameters } from './run-parameters.ts'
+import { sameJson } from './same-json.ts'
 import type { UseCaseDeps } from './use-case.ts'
 
 const action = 'startRun' as const
@@ -20,56 +20,62 @@ export async function startRun(deps: UseCaseDeps, context: RequestContext, input
     await deps.audit.denied(context, { action, target: null, reason: null, details: {} }, parsed.failure.message)
     return parsed.failure
   }
-  const { workflow, policy, labels, idempotencyKey, ...spec } = parsed.value
-  const command: RequestRun = {
-    type: 'RequestRun',
-    runId: idempotencyKey === undefined ? newRunId() : runIdOf(context.actor, idempotencyKey),
-    workflow,
-    host: deps.host.hostId,
-    work: { kind: 'launch', launch: launchSpecSchema.parse(spec) },
-    policy: resolvePolicy(policy),
-    labels,
-    idempotencyKey,
-  }
-  const attempt = { action, target: command.runId, reason: null, details: { workflow } }
-  return deps.audit.allowed(context, attempt, async () => {
-    const executed = await execute(deps.store, context, command.runId, command, deps.now)
-    return { result: await answer(deps, command, executed), ...outcomeOf(command, executed) }
+  const { idempotencyKey, workflow } = parsed.value
+  const runId = idempotencyKey === undefined ? newRunId() : runIdOf(context.actor, idempotencyKey)
+  const attempt = { action, target: runId, reason: null, details: workflow === undefined ? {} : { workflow } }
+  return deps.audit.allowed<StartRunResult>(context, attempt, async () => {
+    const started = await start(deps, context, runId, parsed.value)
+    if ('type' in started) return { result: started, outcome: started.type, detail: started.message }
+    const { state, position, joined } = started
+    const result: StartRunResult = { type: 'StartRunAnswer', run: await deps.projected(state, position) }
+    return joined
+      ? { result, outcome: 'JOINED', detail: 'The same request had started this run already.' }
+      : { result, outcome: 'ACCEPTED', detail: `Run ${runId} was requested.` }
   })
 }
 
-async function answer(deps: UseCaseDeps, command: RequestRun, executed: Executed): Promise<StartRunResult> {
-  if (isConflict(command, executed)) {
-    return { type: 'IdempotencyConflict', message: conflictMessage(command), runId: command.runId }
-  }
-  return { type: 'StartRunAnswer', run: await deps.projected(executed.state, executed.position) }
+type Accepted = Extract<Executed, { ok: true }>
+type Refused = Exclude<StartRunResult, { type: 'StartRunAnswer' }>
+
+async function start(
+  deps: UseCaseDeps,
+  context: RequestContext,
+  runId: RunId,
+  input: StartRunInput,
+): Promise<Accepted | Refused> {
+  const { idempotencyKey, workflow } = input
+  const earlier = idempotencyKey === undefined ? undefined : (await loadRun(deps.store, runId))?.state
+  // A request that is repeated after its workflow was defined anew means the definition that its first had used.
+  const first = earlier?.workflow === workflow ? earlier?.workflowVersion : null
+  const parameters = await runParameters(deps, input, input.workflowVersion ?? first ?? undefined)
+  if ('type' in parameters) return parameters
+  const { launch, ...said } = parameters
+  const work = { kind: 'launch' as const, launch }
+  const command: RequestRun = { ...said, type: 'RequestRun', runId, host: deps.host.hostId, work, idempotencyKey }
+  const executed = await execute(deps.store, context, runId, command, deps.now)
+  if (executed.ok && isSameRequest(parameters, executed.state)) return executed
+  // Its first came in between, perhaps with another definition: now it is found, and this one is read as that was.
+  if (executed.ok && executed.joined && earlier === undefined) return start(deps, context, runId, input)
+  return conflict(runId, idempotencyKey)
 }
 
-function outcomeOf(command: RequestRun, executed: Executed): { outcome: string; detail: string } {
-  if (isConflict(command, executed)) return { outcome: 'IdempotencyConflict', detail: conflictMessage(command) }
-  return executed.joined
-    ? { outcome: 'JOINED', detail: 'The same request had started this run already.' }
-    : { outcome: 'ACCEPTED', detail: `Run ${command.runId} was requested.` }
-}
-
-/** The id is taken by a request that was not the same one. */
-function isConflict(command: RequestRun, executed: Executed): executed is Exclude<Executed, { ok: true }> {
-  return !executed.ok || !isSameRequest(command, executed.state)
-}
-
-const isSameRequest = (command: RequestRun, state: RunState) =>
-  command.work.kind === 'launch' &&
-  isDeepStrictEqual(
-    asJson({ launch: state.launch, workflow: state.workflow, policy: state.policy, labels: state.labels }),
-    asJson({ launch: command.work.launch, workflow: command.workflow, policy: command.policy, labels: command.labels }),
+const isSameRequest = ({ launch, workflow, workflowVersion, policy, labels }: RunParameters, state: RunState) =>
+  sameJson(
+    { launch, workflow, workflowVersion: workflowVersion ?? null, policy, labels },
+    {
+      ...{ launch: state.launch, workflow: state.workflow, workflowVersion: state.workflowVersion },
+      ...{ policy: state.policy, labels: state.labels },
+    },
   )
 
-/** As the store keeps it: without keys whose value is undefined. */
-const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
-
-const conflictMessage = (command: RequestRun) =>
-  `The idempotency key ${JSON.stringify(command.idempotencyKey)} already belongs to ${command.runId}, which was ` +
-  'started with other parameters. Use a new key for a new run.'
+/** The id is taken by a request that was not the same one. */
+const conflict = (runId: RunId, key: string | undefined): IdempotencyConflict => ({
+  type: 'IdempotencyConflict',
+  message:
+    `The idempotency key ${JSON.stringify(key)} already belongs to ${runId}, which was started with other ` +
+    'parameters. Use a new key for a new run.',
+  runId,
+})
 
 /** 48 random bits; a clash is found when the stream exists already, and then nothing is started. */
 export const newRunId = (): RunId => `run_${randomBytes(6).toString('hex')}`

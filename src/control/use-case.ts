@@ -16,4 +16,8 @@ export type UseCaseDeps = {
    * time (it has failed, or is being rebuilt), the given state: it was folded from the same events.
    */
   projected(state: RunState, position: number): Promise<RunState>
+  /** Waits until readers can see what was recorded of workflows up to a position; bounded. */
+  workflowsFollowed(position: number): Promise<void>
+  /** Those of the defined workflows whose names are about as long as this one, a few hundred at most. */
+  workflowNamesLike(name: string): Promise<string[]>
 }

@@ -132,6 +132,8 @@ export const runEventSchemas = {
     workflowVersion: z.number().int().positive().optional(),
     launch: launchSpecSchema,
     policy: policySchema,
+    /** Absent: those of the old run. */
+    labels: labelsSchema.optional(),
     reason: z.string().max(2000).nullable(),
   }),
   RunRestarted: z.object({ newRunId: runIdSchema }),

@@ -3,6 +3,7 @@ import type { RecordedRunEvent } from '../../src/domain/run-events.ts'
 import type { RunState } from '../../src/domain/run-state.ts'
 import { summarise } from '../../src/domain/summary.ts'
 import { phasesOf } from '../../src/domain/timeline.ts'
+import type { WorkflowVersion } from '../../src/domain/workflow.ts'
 import { stateAfter } from './decider-spec.ts'
 import { hostId, killRequested, receipt, record, requested, runId, started, user } from './run-events.ts'
 
@@ -26,6 +27,24 @@ export const killedRun: RunState = stateAfter([
   killRequested(),
   { type: 'RunKilled', data: { rootExit: null, receipt: receipt() } },
 ])
+
+export const builderWorkflow: WorkflowVersion = {
+  name: 'BUILDER',
+  version: 2,
+  definition: {
+    launch: {
+      driver: 'command',
+      command: ['agent', '--api-key', 'hush', 'go'],
+      workspace: { kind: 'EXISTING', path: '/src' },
+      env: { DEPTH: '2', A: '1' },
+      secretEnv: ['KEY'],
+    },
+    policy: { preset: 'strict', graceMs: 9_000 },
+    labels: { team: 'core' },
+  },
+  definedAt: '2026-01-01T00:00:00.000Z',
+  definedBy: user,
+}
 
 /** A live source that a test drives, and that shows what became of its reader. */
 export type FakeSource<Item> = {
@@ -122,6 +141,10 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
     refused,
     sources,
     killSignal: undefined,
+    async defineWorkflow(context, input) {
+      called('defineWorkflow', context, input)
+      return { type: 'DefineWorkflowAnswer', workflow: builderWorkflow, created: true }
+    },
     async startRun(context, input) {
       called('startRun', context, input)
       return { type: 'StartRunAnswer', run: liveRun }
@@ -207,6 +230,9 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
       ],
       hasNextPage: false,
     }),
+    workflow: async (name) => (name === builderWorkflow.name ? builderWorkflow : undefined),
+    workflows: async () => ({ items: [{ item: builderWorkflow, cursor: 'w1' }], hasNextPage: false }),
+    workflowVersions: async () => ({ items: [{ item: builderWorkflow, cursor: 'v2' }], hasNextPage: true }),
     hosts: async () => [
       {
         hostId,

@@ -327,6 +327,8 @@ describe('an answer', () => {
         asked.push({ position, head: await world.store.head() })
         return state
       },
+      workflowsFollowed: async () => {},
+      workflowNamesLike: async () => [],
     }
     const input = { command, idempotencyKey: 'key' }
     const first = await startRun(deps, context(), input)
