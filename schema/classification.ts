@@ -12,7 +12,7 @@ const VerdictType = builder.enumType('Verdict', {
   } as const satisfies Record<Verdict, { value: Verdict; description: string }>,
 })
 
-const EvidenceType = builder.objectRef<Evidence>('Evidence').implement({
+export const EvidenceType = builder.objectRef<Evidence>('Evidence').implement({
   description: 'A fact that a verdict rests on.',
   fields: (t) => ({
     fact: t.exposeString('fact', { description: 'Which fact: such as `turns`, `phase`, `clockMs`.' }),

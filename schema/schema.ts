@@ -1,4 +1,5 @@
 import { builder } from './builder.ts'
+import './alert.ts'
 import './audit.ts'
 import './classification.ts'
 import './force-complete.ts'

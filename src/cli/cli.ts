@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander'
+import { addAlerts } from './commands/alerts.ts'
 import { addAudit } from './commands/audit.ts'
 import { addComplete } from './commands/complete.ts'
 import { addDoctor } from './commands/doctor.ts'
@@ -63,6 +64,7 @@ const commands = [
   addLogs,
   addEvents,
   addRegister,
+  addAlerts,
   addAudit,
   addHosts,
   addProjections,

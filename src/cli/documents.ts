@@ -91,6 +91,22 @@ export const documents = {
       runOutput(id: $id, offset: $offset) { offset next text ended }
     }`,
 
+  alerts: /* GraphQL */ `
+    query Alerts($open: Boolean, $runId: ID, $first: Int, $after: String) {
+      alerts(open: $open, runId: $runId, first: $first, after: $after) {
+        edges { node { id kind severity runId workflow message evidence { fact value } raisedAt resolvedAt why } }
+        pageInfo { hasNextPage endCursor }
+      }
+    }`,
+
+  followAlerts: /* GraphQL */ `
+    subscription FollowAlerts($after: String) {
+      alerts(after: $after) {
+        cursor
+        alert { id kind severity runId workflow message evidence { fact value } raisedAt resolvedAt why }
+      }
+    }`,
+
   audit: /* GraphQL */ `
     query Audit($runId: ID, $first: Int, $after: String) {
       audit(runId: $runId, first: $first, after: $after) {

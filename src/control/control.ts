@@ -5,6 +5,7 @@ import type { RunId } from '../domain/ids.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
 import type { RunPhase } from '../domain/timeline.ts'
 import type { WorkflowVersion } from '../domain/workflow.ts'
+import type { Alert, AlertChange, AlertFilter } from './queries/alerts.ts'
 import type { AuditEntry } from './queries/audit.ts'
 import type { Page, PageRequest } from './queries/page.ts'
 import type { Moment, ReplayedRun } from './queries/run-at.ts'
@@ -182,6 +183,8 @@ export interface Control {
   /** From `offset` on, at most `maxBytes` (≤ 1 MiB). undefined: no such run, or its host has no output of it. */
   runOutput(id: string, offset: number, maxBytes: number): Promise<OutputText | undefined>
   /** Newest first. */
+  alerts(filter: AlertFilter, page: PageRequest): Promise<Page<Alert>>
+  /** Newest first. */
   audit(filter: { runId?: string }, page: PageRequest): Promise<Page<AuditEntry>>
   /** Without a version: the one in force. undefined: no such workflow or version. */
   workflow(name: string, version?: number): Promise<WorkflowVersion | undefined>
@@ -194,6 +197,8 @@ export interface Control {
 
   /** Each matching run as it is after a change was projected; from now on. */
   followRuns(filter: RunFilter & { runId?: string }, signal: AbortSignal): AsyncIterable<RunState>
+  /** Alerts after the cursor (null: from now on), then live. @throws InvalidCursor */
+  followAlerts(after: string | null, signal: AbortSignal): AsyncIterable<AlertChange>
   /** Every event after the cursor (null: from the first), then live; ends when the run has ended and is cleaned. */
   followRunEvents(id: string, after: string | null, signal: AbortSignal): AsyncIterable<RunEventEntry>
   /** Output from the offset on, then live; ends when the output has. */

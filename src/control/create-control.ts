@@ -17,6 +17,7 @@ import { keepRunning } from './keep-running.ts'
 import { killRun } from './kill-run.ts'
 import type { Log } from './log.ts'
 import { createMonitor } from './monitor.ts'
+import { followAlerts, listAlerts } from './queries/alerts.ts'
 import { listAudit } from './queries/audit.ts'
 import { followRuns } from './queries/follow-runs.ts'
 import { runAt } from './queries/run-at.ts'
@@ -221,6 +222,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     runTimeline: (id, page, upTo) => available(() => listTimeline(pool, id, page, upTo ?? undefined)),
     runPhases: (id, upTo) => listPhases(store, id, upTo ?? undefined),
     runOutput: (id, offset, maxBytes) => readRunOutput(host, id, offset, maxBytes),
+    alerts: (filter, page) => available(() => listAlerts(pool, filter, page)),
     audit: (filter, page) => available(() => listAudit(pool, filter, page)),
     workflow: (name, version) => available(() => findWorkflow(pool, name, version)),
     workflows: (page) => available(() => listWorkflows(pool, page)),
@@ -228,6 +230,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     hosts: async () => [await host.report()],
     projections: () => available(() => projector.status()),
 
+    followAlerts: (after, signal) => followAlerts(store, projector, pool, after, untilClosed(signal)),
     followRuns: (filter, signal) => followRuns(store, projector, pool, filter, untilClosed(signal)),
     followRunEvents: (id, after, signal) => followRunEvents(store, id, after, untilClosed(signal)),
     followRunOutput: (id, offset, signal) => followRunOutput(host, feed, id, offset, untilClosed(signal)),

@@ -15,7 +15,14 @@ it('[R1] [R2] [R6] [R17] [R24] the demo tells the incident from beginning to end
   const [code] = await once(child, 'close')
   expect(code, said).toBe(0)
   // What the demo asserts by itself ends with status 1; this is the story that a reader is told.
-  for (const line of ['PROVEN DEAD', 'Initialization timeout', 'takes its place', 'REPLAY', 'None of them lives', 'are gone']) {
+  for (const line of [
+    'PROVEN DEAD',
+    'Initialization timeout',
+    'takes its place',
+    'REPLAY',
+    'None of them lives',
+    'are gone',
+  ]) {
     expect(said).toContain(line)
   }
 }, 180_000)

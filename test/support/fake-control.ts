@@ -1,4 +1,5 @@
 import type { Control, RequestContext, RunEventEntry } from '../../src/control/control.ts'
+import type { Alert } from '../../src/control/queries/alerts.ts'
 import type { RecordedRunEvent } from '../../src/domain/run-events.ts'
 import type { RunState } from '../../src/domain/run-state.ts'
 import { summarise } from '../../src/domain/summary.ts'
@@ -44,6 +45,19 @@ export const builderWorkflow: WorkflowVersion = {
   },
   definedAt: '2026-01-01T00:00:00.000Z',
   definedBy: user,
+}
+
+const openAlert: Alert = {
+  key: '0123456789ab-stuck',
+  kind: 'STUCK',
+  severity: 'CRITICAL',
+  runId,
+  workflow: 'BUILDER',
+  message: 'Initialization timeout: 31m in initialization with 0 turns; the limit is 30m. (policy standard)',
+  evidence: [{ fact: 'turns', value: '0' }],
+  raisedAt: '2026-01-01T00:31:00.000Z',
+  resolvedAt: null,
+  why: null,
 }
 
 /** A live source that a test drives, and that shows what became of its reader. */
@@ -206,6 +220,7 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
     },
     runPhases: async (_id, upTo) => phasesOf(liveRunEvents.filter(({ revision }) => revision <= (upTo ?? revision))),
     runOutput: async (id, offset) => known(id) && { offset, next: offset + 5, text: 'hello', ended: false },
+    alerts: async () => ({ items: [{ cursor: 'l1', item: openAlert }], hasNextPage: false }),
     audit: async () => ({
       items: [
         {
@@ -246,6 +261,9 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
       },
     ],
     projections: async () => [{ name: 'runs', version: 1, position: 9, lag: 0, state: 'running' }],
+    followAlerts: async function* () {
+      yield { alert: openAlert, cursor: 'c1' }
+    },
     followRuns: (_filter, signal) => sources.runs.open(signal),
     followRunEvents: (_id, _after, signal) => sources.events.open(signal),
     followRunOutput: (_id, _offset, signal) => sources.output.open(signal),

@@ -3,6 +3,7 @@ import type { Projector } from '../../../projections/projector.ts'
 import { createAuditLog } from '../../../src/control/audit-log.ts'
 import { createAuditSpool } from '../../../src/control/audit-spool.ts'
 import { createMonitor } from '../../../src/control/monitor.ts'
+import { followAlerts, listAlerts } from '../../../src/control/queries/alerts.ts'
 import type { Sample } from '../../../src/domain/host-link.ts'
 import { auditStream, type RunId } from '../../../src/domain/ids.ts'
 import { type PolicyInput, resolvePolicy } from '../../../src/domain/policy.ts'
@@ -288,5 +289,44 @@ describe('[R16] [R21] alerts', () => {
     await happens(runId, killRequested(), event('KillUnverified', { receipt: { ...doubt, runId } }))
     await checkAt(minutes, [])
     expect(await openAlerts(runId)).toEqual(['KILL_UNVERIFIED'])
+  })
+})
+
+describe('[R21] [R23] alerts for those who read', () => {
+  it('are listed newest first, and followed from a cursor without gap', async () => {
+    const [first, second] = [await begin(), await begin()]
+    const until = new AbortController()
+    const live = followAlerts(world.store, projector, world.pool, null, until.signal)
+    const next = live.next()
+    await checkAt(6 * minutes, [first])
+    const raised = (await next).value
+    expect(raised?.alert).toMatchObject({ runId: first, kind: 'INITIALIZATION_WARNING', resolvedAt: null })
+    await live.return(undefined)
+
+    await checkAt(7 * minutes, [second])
+    await happens(first, turn(1))
+    await checkAt(8 * minutes, [first])
+    const seen: string[] = []
+    for await (const { alert } of followAlerts(
+      world.store,
+      projector,
+      world.pool,
+      raised?.cursor ?? '',
+      until.signal,
+    )) {
+      seen.push(`${alert.runId} ${alert.resolvedAt === null ? 'open' : 'over'}`)
+      if (seen.length === 2) until.abort()
+    }
+    expect(seen.toSorted()).toEqual([`${first} over`, `${second} open`].toSorted())
+
+    const page = { first: 10 }
+    const all = await listAlerts(world.pool, {}, page)
+    expect(all.items.map(({ item }) => item.runId)).toEqual([second, first])
+    const open = await listAlerts(world.pool, { open: true }, page)
+    expect(open.items.map(({ item }) => item.runId)).toEqual([second])
+    expect((await listAlerts(world.pool, { open: true, runId: first }, page)).items).toEqual([])
+    expect(
+      (await listAlerts(world.pool, {}, { first: 1, after: all.items[0]?.cursor ?? '' })).items[0]?.item.runId,
+    ).toBe(first)
   })
 })

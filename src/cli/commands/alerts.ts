@@ -1,0 +1,85 @@
+import type { Command } from 'commander'
+import type { Page } from '../answers.ts'
+import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
+import { documents } from '../documents.ts'
+import { interruptible } from '../interrupt.ts'
+import type { ServerOptions } from '../locate.ts'
+import { parseWholeNumber } from '../option-values.ts'
+import { eachNode } from '../pages.ts'
+import { printable } from '../printable.ts'
+import type { Screen } from '../screen.ts'
+import { type Cell, tableLines } from '../table.ts'
+
+type Options = ServerOptions & { all?: true; run?: string; follow?: true; limit: number; json?: true }
+
+type Alert = {
+  id: string
+  kind: string
+  severity: 'WARNING' | 'CRITICAL'
+  runId: string
+  workflow: string
+  message: string
+  raisedAt: string
+  resolvedAt: string | null
+  why: string | null
+}
+
+export function addAlerts(program: Command, context: CliContext): void {
+  const command = program
+    .command('alerts')
+    .description('What people should know, newest first: stuck runs, timeouts, kills without proof.')
+    .option('--all', 'those that are over, too')
+    .option('--run <run>', 'only about this run')
+    .option('--follow', 'then each one as it is raised or resolved')
+    .option('--limit <n>', 'at most this many', parseWholeNumber(1, 100_000), 50)
+    .action((options: Options) => alerts(context, options))
+  withExamples(withJson(withServer(command)), [
+    ['runwarden alerts', 'what is open'],
+    ['runwarden alerts --all --run run_0123456789ab', 'all there ever was about this run'],
+    ['runwarden alerts --follow --json', 'for a script that tells people'],
+  ])
+}
+
+async function alerts(context: CliContext, options: Options): Promise<void> {
+  const { connect, screen } = context
+  const server = connect(options)
+  const filter = {
+    ...(options.all ? {} : { open: true }),
+    ...(options.run === undefined ? {} : { runId: options.run }),
+  }
+  const fetchPage = async (first: number, after: string | null) =>
+    (await server.request<{ alerts: Page<Alert> }>(documents.alerts, { ...filter, first, after })).alerts
+  const found: Alert[] = []
+  const { more } = await eachNode(fetchPage, options.limit, async (alert) => {
+    if (options.json) await screen.json(alert)
+    else found.push(alert)
+  })
+  const columns = ['SINCE', 'SEVERITY', 'KIND', 'RUN', 'WORKFLOW', 'UNTIL', 'MESSAGE'].map((title) => ({ title }))
+  if (!options.json) for (const line of tableLines(columns, found.map(row), screen)) await screen.line(line)
+  if (more) screen.say(`There are more; --limit ${options.limit * 2} shows further ones.`)
+  if (!options.follow) return
+  await interruptible(async (signal) => {
+    const changes = server.subscribe<{ alerts: { alert: Alert } }>(documents.followAlerts, {}, signal)
+    for await (const { alerts: change } of changes) {
+      if (options.run === undefined || change.alert.runId === options.run) await say(screen, change.alert, options)
+    }
+  })
+}
+
+async function say(screen: Screen, alert: Alert, { json }: Options): Promise<void> {
+  if (json) return screen.json(alert)
+  const over = alert.resolvedAt === null ? '' : `  resolved: ${alert.why}`
+  await screen.line(
+    `${alert.resolvedAt ?? alert.raisedAt}  ${alert.severity}  ${alert.kind}  ${alert.runId}  ${printable(alert.workflow)}  ${printable(alert.message)}${printable(over)}`,
+  )
+}
+
+const row = (alert: Alert): Cell[] => [
+  alert.raisedAt,
+  alert.severity === 'CRITICAL' ? { text: alert.severity, style: 'red' } : alert.severity,
+  alert.kind,
+  alert.runId,
+  printable(alert.workflow),
+  alert.resolvedAt ?? 'open',
+  printable(alert.why === null ? alert.message : `${alert.message} ${alert.why}`),
+]
