@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { type Dirent, existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
@@ -107,9 +107,24 @@ const ourTemporary = (outside: string) => readdirSync(outside).filter((name) => 
 function ourCgroups(): string[] {
   const mount = cgroup2Mount()
   if (mount === undefined) return []
-  return readdirSync(mount, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isDirectory() && basename(entry.name).startsWith('runwarden-'))
-    .map((entry) => join(entry.parentPath, entry.name))
+  return directoriesIn(mount).filter((path) => basename(path).startsWith('runwarden-'))
+}
+
+/** At any depth; others' cgroups come and go while we look. */
+function directoriesIn(path: string): string[] {
+  const children = entriesOrNone(path)
+    .filter((entry) => entry.isDirectory())
+    .map(({ name }) => join(path, name))
+  return children.flatMap((child) => [child, ...directoriesIn(child)])
+}
+
+function entriesOrNone(path: string): Dirent[] {
+  try {
+    return readdirSync(path, { withFileTypes: true })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }
 
 function cgroup2Mount(): string | undefined {
