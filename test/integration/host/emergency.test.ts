@@ -45,6 +45,7 @@ describe('[R14] [M1] an emergency kill of a host that runs', () => {
   it('is journalled with who asked before anything is signalled, and proven', async () => {
     const run = await world.launch(['sh', tree('family.sh')])
     const members = await world.members(run.runId, 6)
+    await world.fact(run.runId, 'RunStarted')
     expect(await world.host.emergencyKill(emergency(run.runId, { idempotencyKey: 'k' }))).toBe('accepted')
     const end = await world.host.awaitEnd(run.runId, true, soon())
     expect(end).toMatchObject({ over: true, cleanup: 'DONE', receipt: { proven: true, rootExit: { status: 137 } } })
