@@ -1,4 +1,5 @@
-import type { Alert, AlertChange } from '../src/control/queries/alerts.ts'
+import type { Alert } from '../src/control/queries/alerts.ts'
+import type { AlertChange } from '../src/control/queries/follow-alerts.ts'
 import type { AlertKind, AlertSeverity } from '../src/domain/alert-events.ts'
 import { builder } from './builder.ts'
 import { EvidenceType } from './classification.ts'
@@ -91,9 +92,10 @@ const AlertChangeType = builder.objectRef<AlertChange>('AlertChange').implement(
 builder.subscriptionField('alerts', (t) =>
   t.field({
     type: AlertChangeType,
-    description: 'Alerts as they are raised and resolved.',
+    description:
+      'The alerts that are open now, then each one as it is raised or resolved; after a cursor only what came after it. None twice, none left out.',
     args: {
-      after: t.arg.string({ description: 'A cursor: what came after it is sent first. Standard: from now on.' }),
+      after: t.arg.string({ description: 'The cursor of a change: only what came after it.' }),
     },
     subscribe: (_root, { after }, { control, signal }) =>
       follow(signal, (signal) => control.followAlerts(after ?? null, signal)),

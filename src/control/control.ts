@@ -5,8 +5,9 @@ import type { RunId } from '../domain/ids.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
 import type { RunPhase } from '../domain/timeline.ts'
 import type { WorkflowVersion } from '../domain/workflow.ts'
-import type { Alert, AlertChange, AlertFilter } from './queries/alerts.ts'
+import type { Alert, AlertFilter } from './queries/alerts.ts'
 import type { AuditEntry } from './queries/audit.ts'
+import type { AlertChange } from './queries/follow-alerts.ts'
 import type { Page, PageRequest } from './queries/page.ts'
 import type { Moment, ReplayedRun } from './queries/run-at.ts'
 import type { TimelineEntry } from './queries/timeline.ts'
@@ -197,7 +198,7 @@ export interface Control {
 
   /** Each matching run as it is after a change was projected; from now on. */
   followRuns(filter: RunFilter & { runId?: string }, signal: AbortSignal): AsyncIterable<RunState>
-  /** Alerts after the cursor (null: from now on), then live. @throws InvalidCursor */
+  /** Those that are open now, then each that is raised or resolved; with a cursor what came after it. @throws InvalidCursor */
   followAlerts(after: string | null, signal: AbortSignal): AsyncIterable<AlertChange>
   /** Every event after the cursor (null: from the first), then live; ends when the run has ended and is cleaned. */
   followRunEvents(id: string, after: string | null, signal: AbortSignal): AsyncIterable<RunEventEntry>

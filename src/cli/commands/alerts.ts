@@ -1,7 +1,10 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Page } from '../answers.ts'
+import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
+import { exitCodes } from '../exit-codes.ts'
+import { followAcrossRestarts } from '../follow.ts'
 import { interruptible } from '../interrupt.ts'
 import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
@@ -30,8 +33,10 @@ export function addAlerts(program: Command, context: CliContext): void {
     .description('What people should know, newest first: stuck runs, timeouts, kills without proof.')
     .option('--all', 'those that are over, too')
     .option('--run <run>', 'only about this run')
-    .option('--follow', 'then each one as it is raised or resolved')
-    .option('--limit <n>', 'at most this many', parseWholeNumber(1, 100_000), 50)
+    .addOption(
+      new Option('--follow', 'those that are open now, then each one as it is raised or resolved').conflicts('all'),
+    )
+    .option('--limit <n>', 'at most this many (not with --follow)', parseWholeNumber(1, 100_000), 50)
     .action((options: Options) => alerts(context, options))
   withExamples(withJson(withServer(command)), [
     ['runwarden alerts', 'what is open'],
@@ -43,6 +48,7 @@ export function addAlerts(program: Command, context: CliContext): void {
 async function alerts(context: CliContext, options: Options): Promise<void> {
   const { connect, screen } = context
   const server = connect(options)
+  if (options.follow) return follow(context, server, options)
   const filter = {
     ...(options.all ? {} : { open: true }),
     ...(options.run === undefined ? {} : { runId: options.run }),
@@ -57,12 +63,23 @@ async function alerts(context: CliContext, options: Options): Promise<void> {
   const columns = ['SINCE', 'SEVERITY', 'KIND', 'RUN', 'WORKFLOW', 'UNTIL', 'MESSAGE'].map((title) => ({ title }))
   if (!options.json) for (const line of tableLines(columns, found.map(row), screen)) await screen.line(line)
   if (more) screen.say(`There are more; --limit ${options.limit * 2} shows further ones.`)
-  if (!options.follow) return
+}
+
+async function follow({ screen, end }: CliContext, server: Connection, options: Options): Promise<void> {
   await interruptible(async (signal) => {
-    const changes = server.subscribe<{ alerts: { alert: Alert } }>(documents.followAlerts, {}, signal)
-    for await (const { alerts: change } of changes) {
+    let after: string | null = null
+    const changes = {
+      subscribe: () =>
+        server.subscribe<{ alerts: { cursor: string; alert: Alert } }>(documents.followAlerts, { after }, signal),
+      // There may always be another one.
+      isOver: async () => false,
+      onLost: () => screen.say('(the connection to the server is lost; trying again …)'),
+    }
+    for await (const { alerts: change } of followAcrossRestarts(changes, signal)) {
+      after = change.cursor
       if (options.run === undefined || change.alert.runId === options.run) await say(screen, change.alert, options)
     }
+    if (signal.aborted) end(exitCodes.interrupted)
   })
 }
 

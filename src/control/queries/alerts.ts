@@ -1,10 +1,8 @@
 import type pg from 'pg'
 import { z } from 'zod'
-import type { Projector } from '../../../projections/projector.ts'
 import type { AlertKind, AlertSeverity } from '../../domain/alert-events.ts'
 import type { RunId } from '../../domain/ids.ts'
 import type { Evidence } from '../../domain/run-events.ts'
-import type { EventStore } from '../../event-store/event-store.ts'
 import { ask, placeholders } from './ask.ts'
 import { cursorsOf } from './cursor.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
@@ -26,9 +24,6 @@ export type Alert = {
   why: string | null
 }
 
-/** An alert after it was raised or resolved; `cursor`: where to go on. */
-export type AlertChange = { alert: Alert; cursor: string }
-
 /** Without `open`: all. */
 export type AlertFilter = { open?: boolean; runId?: string }
 
@@ -47,8 +42,12 @@ type AlertRow = {
 
 const columns = 'key, kind, severity, run_id, workflow, message, evidence, raised_at, resolved_at, why'
 
-const pages = cursorsOf('alerts', z.tuple([z.iso.datetime(), z.string()]))
-const changes = cursorsOf('alert-changes', z.number().int().nonnegative())
+/** Where an alert stands in lists: by the time it was raised, then by its key. */
+export const alertPlaceSchema = z.tuple([z.iso.datetime(), z.string()])
+export type AlertPlace = z.infer<typeof alertPlaceSchema>
+export const placeOf = ({ raisedAt, key }: Alert): AlertPlace => [raisedAt, key]
+
+const pages = cursorsOf('alerts', alertPlaceSchema)
 
 /** Newest first. @throws InvalidCursor, StoreUnavailable */
 export async function listAlerts(pool: pg.Pool, filter: AlertFilter, page: PageRequest): Promise<Page<Alert>> {
@@ -64,36 +63,19 @@ export async function listAlerts(pool: pg.Pool, filter: AlertFilter, page: PageR
      ORDER BY raised_at DESC, key DESC LIMIT ${$(page.first + 1)}`,
     values,
   )
-  return pageOf(rows.map(alertOf), page.first, (alert) => pages.encode([alert.raisedAt, alert.key]))
+  return pageOf(rows.map(alertOf), page.first, (alert) => pages.encode(placeOf(alert)))
 }
 
-/**
- * Each alert after a change, as it is then: those after the cursor (null: from now on), then live, until the signal
- * aborts. Changes of one alert that come together are one.
- * @throws InvalidCursor, ProjectionFailed, StoreUnavailable
- */
-export async function* followAlerts(
-  store: EventStore,
-  projector: Projector,
-  pool: pg.Pool,
-  after: string | null,
-  signal: AbortSignal,
-): AsyncGenerator<AlertChange> {
-  const from = after === null ? 'end' : changes.decode(after)
-  const filter = { streamPrefixes: ['alert-'] }
-  for await (const { events, position } of store.subscribe({ after: from, filter, signal })) {
-    const keys = [...new Set(events.map(({ stream }) => stream.slice('alert-'.length)))]
-    if (keys.length === 0) continue
-    await projector.waitFor(position, signal, 'alerts')
-    const rows = await ask<AlertRow>(pool, `SELECT ${columns} FROM alerts WHERE key = ANY($1) ORDER BY raised_at`, [
-      keys,
-    ])
-    // Every one of them carries the whole batch's position only at its end: a reader that stops between goes on before it.
-    for (const [index, row] of rows.entries()) {
-      const reached = index === rows.length - 1 ? position : Math.max((events[0]?.position ?? 1) - 1, 0)
-      yield { alert: alertOf(row), cursor: changes.encode(reached) }
-    }
-  }
+/** Those that are open, oldest first. @param after where to go on. @throws StoreUnavailable */
+export async function openAlerts(pool: pg.Pool, after: AlertPlace | undefined): Promise<Alert[]> {
+  const rows = await ask<AlertRow>(
+    pool,
+    `SELECT ${columns} FROM alerts
+     WHERE resolved_at IS NULL ${after === undefined ? '' : 'AND (raised_at, key) > ($1::timestamptz, $2)'}
+     ORDER BY raised_at, key`,
+    after ?? [],
+  )
+  return rows.map(alertOf)
 }
 
 const alertOf = (row: AlertRow): Alert => ({
