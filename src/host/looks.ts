@@ -42,12 +42,15 @@ export class Looks {
   readonly #looking: Looking
   /** By the wall clock, of the agent before this one. */
   readonly #lastOfBefore: number | undefined
+  /** By the wall clock, when this agent took the run up. */
+  readonly #since: number
   #last: Moment | undefined
 
   /** Made before this agent emits anything about the run. */
   constructor(facts: FactLog, looking: Looking) {
     this.#facts = facts
     this.#looking = looking
+    this.#since = looking.clock().getTime()
     const lastFact = facts.lastOccurredAt
     // Whoever emitted that fact was there, so a gap that was told once is not told again after a crash.
     if (lastFact !== undefined) this.#lastOfBefore = Math.max(Date.parse(lastFact), looking.before ?? 0)
@@ -73,7 +76,8 @@ export class Looks {
     const from = this.#lastOfBefore ?? this.#start()
     if (from === undefined || !this.#facts.has('RunStarted')) return undefined
     const gapMs = wall - from
-    return { gapMs, cause: gapMs < 0 ? 'clock-set' : 'agent-down' }
+    if (gapMs < 0) return { gapMs, cause: 'clock-set' }
+    return { gapMs, cause: this.#since - from > wall - this.#since ? 'agent-down' : 'suspended' }
   }
 
   /** When its age began. Of a launch that an agent did not live to tell of, that is earlier than the fact. */

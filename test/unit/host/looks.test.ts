@@ -127,7 +127,7 @@ describe('[R16] time that nobody looked (invariant 9)', () => {
     await start()
     pass(65_000)
     await looks.begin()
-    expect(gaps()).toEqual([{ gapMs: 65_000, cause: 'agent-down' }])
+    expect(gaps()).toEqual([{ gapMs: 65_000, cause: 'suspended' }])
   })
 })
 
