@@ -102,13 +102,14 @@ export function createMonitor(deps: MonitorDeps): Monitor {
   /** The decision rests on the run's own stream; what is known here only says that there is one to make. */
   async function judge(state: RunState, seenAt: number): Promise<void> {
     const { runId, progressPercent, lastHeartbeatAt, lastOutput } = state
+    const limit = limitToKillFor(state, seenAt)
     const command: JudgeRun = {
       type: 'JudgeRun',
       now: seenAt,
+      mayKill: limit !== undefined,
       telemetry: { progressPercent, lastHeartbeatAt, lastOutput },
     }
     const context = { actor, correlationId: randomUUID() }
-    const limit = limitToKillFor(state, seenAt)
     const decide = () => execute(store, context, runId, command, now)
     if (limit === undefined) {
       await decide()

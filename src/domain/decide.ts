@@ -41,6 +41,8 @@ export type JudgeRun = {
   type: 'JudgeRun'
   /** Milliseconds since the epoch: when the run was last looked at, its progress read to the end. */
   now: number
+  /** The attempt has been recorded: what the policy says must be killed may be. Else only the verdict is recorded. */
+  mayKill: boolean
   /** From its heartbeats, for the evidence only. */
   telemetry: Pick<RunState, 'progressPercent' | 'lastHeartbeatAt' | 'lastOutput'>
 }
@@ -148,13 +150,13 @@ function requestForceComplete(command: RequestForceComplete, state: RunState | u
   return accept({ type: 'ForceCompleteRequested', data: { outcome, reason } }, ...kill)
 }
 
-function judgeRun({ now, telemetry }: JudgeRun, state: RunState | undefined): Decision {
+function judgeRun({ now, mayKill, telemetry }: JudgeRun, state: RunState | undefined): Decision {
   if (state === undefined) return reject({ code: 'RunNotFound' })
   if (isTerminal(state.status)) {
     return reject({ code: 'AlreadyEnded', status: state.status, endedAt: state.endedAt ?? state.requestedAt })
   }
   const seen = { ...state, ...telemetry }
-  const limit = limitToKillFor(seen, now)
+  const limit = mayKill ? limitToKillFor(seen, now) : undefined
   const kill = limit === undefined ? [] : killEvents({ kind: 'graceful', reason: limit.reason }, state)
   return accept(...verdictEvents(seen, now), ...kill)
 }

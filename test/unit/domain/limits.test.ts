@@ -27,6 +27,7 @@ const strict = resolvePolicy({ preset: 'strict' })
 const judgeAt = (ms: number): JudgeRun => ({
   type: 'JudgeRun',
   now: sinceStart(ms),
+  mayKill: true,
   telemetry: { progressPercent: null, lastHeartbeatAt: null, lastOutput: 'Reconnecting…' },
 })
 const turnAt = (ms: number) => placed({ occurredAt: time(startMs + ms) }, turn(1))
@@ -181,6 +182,12 @@ describe('judging a run', () => {
           reason: 'Initialization timeout: 31m in initialization with 0 turns; the limit is 30m. (policy standard)',
         }),
       ])
+  })
+
+  it('[R20] kills nothing before the attempt has been recorded', () => {
+    given(under(standard))
+      .when({ ...judgeAt(31 * minutes), mayKill: false })
+      .then([classified('STUCK', 'NORMAL')])
   })
 
   it('[R10] asks once, however often it judges', () => {
