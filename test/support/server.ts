@@ -122,17 +122,19 @@ export function databaseUrlOf({ connection: { host, port, user, database } }: Te
 }
 
 /** Live processes that carry the marker of a run, whoever started them. */
-export function markedProcesses(runId: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .map(Number)
-    .filter((pid) => {
-      try {
-        const marked = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(`RUNWARDEN_RUN_ID=${runId}`)
-        return marked && !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))
-      } catch {
-        // Gone while we looked, or a kernel thread.
-        return false
-      }
-    })
+export const markedProcesses = (runId: string): number[] => allMarkedProcesses().get(runId) ?? []
+
+/** Live processes by the run whose marker they carry. */
+export function allMarkedProcesses(): Map<string, number[]> {
+  const marked = new Map<string, number[]>()
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+    try {
+      const runId = /(?:^|\0)RUNWARDEN_RUN_ID=([^\0]*)/.exec(readFileSync(`/proc/${pid}/environ`, 'latin1'))?.[1]
+      if (runId === undefined || /^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))) continue
+      marked.set(runId, [...(marked.get(runId) ?? []), Number(pid)])
+    } catch {
+      // Gone while we looked, or a kernel thread.
+    }
+  }
+  return marked
 }
