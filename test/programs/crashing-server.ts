@@ -41,6 +41,7 @@ const control = createControl({
   auditSpool: createAuditSpool(join(dataDirectory, 'audit-spool.jsonl'), log),
   log,
   now: () => new Date(),
+  checkIntervalMs: 1_000,
   storeAway: connection.away,
 })
 
