@@ -121,7 +121,8 @@ export async function disagreements(records: ReadonlyMap<RunId, RunRecord>, pool
     const live = marked.get(run_id) ?? []
     const told = JSON.stringify({ pid, status, live, root: state?.root?.pid })
     if (state === undefined) faults.push(`${run_id}: a row without events`)
-    else if (!isDeepStrictEqual(row, JSON.parse(JSON.stringify(state)))) faults.push(`${run_id}: another row in runs`)
+    else if (!isDeepStrictEqual(row, asJson(state)))
+      faults.push(`${run_id}: another row in runs: ${differences(row, state)}`)
     else if (isTerminal(state.status)) {
       const isGone = live.length === 0 && (state.root === null || !isRunning(state.root))
       if (!isGone || pid !== null || status !== state.status) faults.push(`${run_id} has ended: ${told}`)
@@ -131,4 +132,13 @@ export async function disagreements(records: ReadonlyMap<RunId, RunRecord>, pool
     }
   }
   return faults
+}
+
+const asJson = (value: unknown) => JSON.parse(JSON.stringify(value))
+
+function differences(row: RunState, state: RunState): string {
+  const keys = Object.keys({ ...row, ...state }) as (keyof RunState)[]
+  const [there, here] = [asJson(row), asJson(state)]
+  const different = keys.filter((key) => !isDeepStrictEqual(there[key], here[key]))
+  return different.map((key) => `${key} ${JSON.stringify(row[key])}, not ${JSON.stringify(state[key])}`).join('; ')
 }
