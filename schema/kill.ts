@@ -1,4 +1,4 @@
-import type { KillRunAnswer, KillWait } from '../src/control/control.ts'
+import type { EmergencyKillAnswer, KillRunAnswer, KillWait } from '../src/control/control.ts'
 import type { KillKind } from '../src/domain/run-events.ts'
 import { isTerminal, type KillState, type RunState } from '../src/domain/run-state.ts'
 import { ActorType } from './actor.ts'
@@ -12,6 +12,7 @@ import {
   RunNotFoundType,
   StoreUnavailableType,
 } from './problem.ts'
+import { KillReceipt } from './receipt.ts'
 import { RunType } from './run.ts'
 import { CleanupStatus } from './run-details.ts'
 
@@ -20,7 +21,10 @@ const KillKindType = builder.enumType('KillKind', {
   values: {
     GRACEFUL: { value: 'graceful', description: 'SIGTERM, a grace period, SIGKILL.' },
     FORCE: { value: 'force', description: 'SIGKILL at once.' },
-    EMERGENCY: { value: 'emergency', description: 'SIGKILL at once, recorded as an emergency.' },
+    EMERGENCY: {
+      value: 'emergency',
+      description: 'SIGKILL at once, also while the event store is away; recorded as an emergency.',
+    },
   } as const satisfies Record<string, { value: KillKind; description: string }>,
 })
 
@@ -82,7 +86,9 @@ const KillRunInput = builder.inputType('KillRunInput', {
     }),
     emergency: t.boolean({
       defaultValue: false,
-      description: 'Like `force`, and passes every limit.',
+      description:
+        'Like `force`, and passes every limit. The owner of the data directory can ask for it while the event store is ' +
+        'away, too: the answer is then an EmergencyKillAnswer.',
     }),
     reason: t.string({ description: 'Why, for the record; at most 2,000 characters.' }),
     waitFor: t.field({ type: KillWaitType, defaultValue: 'CLEANED', description: 'What to wait for.' }),
@@ -111,10 +117,37 @@ const KillRunAnswerType = builder.objectRef<KillRunAnswer>('KillRunAnswer').impl
   }),
 })
 
+const EmergencyKillAnswerType = builder.objectRef<EmergencyKillAnswer>('EmergencyKillAnswer').implement({
+  description:
+    'An emergency kill while the event store is away: this is what the host of the run knows by itself. The events of ' +
+    'the kill follow when the store is back, with the times at which they happened.',
+  fields: (t) => ({
+    success: t.exposeBoolean('success', { description: 'A receipt proves that no process of the run is left.' }),
+    runId: t.exposeID('runId', { description: 'The run.' }),
+    killedAt: t.expose('killedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'When it was proven to be gone; null: it is not yet.',
+    }),
+    cleanupStatus: t.expose('cleanupStatus', { type: CleanupStatus, description: 'How far the cleanup is.' }),
+    message: t.exposeString('message', { description: 'For people; says what goes on when the wait expired.' }),
+    joined: t.exposeBoolean('joined', {
+      description: 'Another emergency kill was under way already, or nothing of the run was left.',
+    }),
+    waitExpired: t.exposeBoolean('waitExpired', { description: '`timeoutMs` passed before what was waited for.' }),
+    receipt: t.expose('receipt', {
+      type: KillReceipt,
+      nullable: true,
+      description: 'The proof, or what stands in its way; null: neither yet.',
+    }),
+  }),
+})
+
 const KillRunResultType = builder.unionType('KillRunResult', {
-  description: 'What `killRun` answers.',
+  description: 'What `killRun` answers; EmergencyKillAnswer only while the event store is away.',
   types: [
     KillRunAnswerType,
+    EmergencyKillAnswerType,
     InvalidInputType,
     RunNotFoundType,
     AlreadyEndedType,

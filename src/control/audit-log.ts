@@ -22,9 +22,15 @@ export type Acted<Result> = {
 export type AuditLog = {
   /**
    * The one way to act on somebody's wish: the attempt is recorded, then `act` runs, then its outcome is recorded.
-   * @throws StoreUnavailable before `act` when the attempt could not be recorded in the store: nothing was done.
+   * @param options.evenWhileAway the attempt may be recorded in the spool instead; `act` is told where it is
+   * @throws StoreUnavailable before `act` when the attempt could not be recorded: nothing was done.
    */
-  allowed<Result>(context: RequestContext, attempt: Attempt, act: () => Promise<Acted<Result>>): Promise<Result>
+  allowed<Result>(
+    context: RequestContext,
+    attempt: Attempt,
+    act: (recordedIn: 'store' | 'spool') => Promise<Acted<Result>>,
+    options?: { evenWhileAway: boolean },
+  ): Promise<Result>
   /** Records an attempt that was turned down. Never throws because the store is away. */
   denied(context: RequestContext, attempt: Attempt, why: string): Promise<void>
 }
@@ -49,30 +55,33 @@ export function createAuditLog(
   async function allowed<Result>(
     context: RequestContext,
     attempt: Attempt,
-    act: () => Promise<Acted<Result>>,
+    act: (recordedIn: 'store' | 'spool') => Promise<Acted<Result>>,
+    { evenWhileAway } = { evenWhileAway: false },
   ): Promise<Result> {
     const attemptId = randomUUID()
     const stream = streamOf(attempt)
-    const attempted = { ...clipped(attempt), attemptId, decision: 'allowed' as const, why: 'permitted' }
+    const data = { ...clipped(attempt), attemptId, decision: 'allowed' as const, why: 'permitted' }
+    const attempted = auditEvent({ type: 'ActionAttempted', data }, context, now)
+    let recordedIn: 'store' | 'spool' = 'store'
     try {
-      await store.append(stream, [auditEvent({ type: 'ActionAttempted', data: attempted }, context, now)], 'any')
+      await store.append(stream, [attempted], 'any')
     } catch (error) {
       if (!(error instanceof StoreUnavailable)) throw error
-      await denied(context, attempt, `STORE_UNAVAILABLE: ${error.message}`)
-      throw error
+      if (!evenWhileAway) {
+        await denied(context, attempt, `STORE_UNAVAILABLE: ${error.message}`)
+        throw error
+      }
+      await spool.add(stream, attempted)
+      recordedIn = 'spool'
     }
-    const complete = ({ outcome, detail }: Omit<Acted<Result>, 'result'>) =>
-      recordOrSpool(
-        stream,
-        auditEvent(
-          { type: 'ActionCompleted', data: { attemptId, outcome, detail: detail.slice(0, 2000) } },
-          context,
-          now,
-        ),
-      )
+    const complete = ({ outcome, detail }: Omit<Acted<Result>, 'result'>) => {
+      const data = { attemptId, outcome, detail: detail.slice(0, 2000) }
+      const completed = auditEvent({ type: 'ActionCompleted', data }, context, now)
+      return recordedIn === 'spool' ? spool.add(stream, completed) : recordOrSpool(stream, completed)
+    }
     let acted: Acted<Result>
     try {
-      acted = await act()
+      acted = await act(recordedIn)
     } catch (error) {
       await complete({
         outcome: error instanceof StoreUnavailable ? 'STORE_UNAVAILABLE' : 'FAILED',

@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, rm } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { z } from 'zod'
 import { eventMetadataSchema, type NewEvent } from '../domain/event.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
@@ -7,7 +7,10 @@ import type { Log } from './log.ts'
 
 /** Attempts that could not be recorded in the store yet: NDJSON on disk, in order. */
 export type AuditSpool = {
-  /** Resolves when the event is on disk; when even that fails it is logged, so that no refusal is silent. */
+  /**
+   * Resolves when the event is on disk; never waits for the store. When even the disk fails it is logged, so that no
+   * refusal is silent, and kept in memory.
+   */
   add(stream: string, event: NewEvent): Promise<void>
   /** Moves everything into the store. Events have ids, so doing it twice records them once. @throws StoreUnavailable */
   flush(store: EventStore): Promise<void>
@@ -16,33 +19,48 @@ export type AuditSpool = {
 /** About 30,000 refused attempts; past it they are only logged, so that a flood cannot fill the disk. */
 const spoolBytesMax = 16 * 1024 * 1024
 
+/** What no disk would take, while this process lives; past it attempts are only logged. */
+const inMemoryMax = 1_000
+
 export function createAuditSpool(path: string, log: Log): AuditSpool {
-  /** Adds and flushes take turns: a flush removes the file. */
-  let turn: Promise<unknown> = Promise.resolve()
-  function inTurn<Result>(act: () => Promise<Result>): Promise<Result> {
-    const result = turn.then(act)
-    turn = result.catch(() => {})
-    return result
-  }
+  const onFile = takingTurns()
+  const onFlush = takingTurns()
+  const inMemory: Entry[] = []
 
   async function add(stream: string, event: NewEvent): Promise<void> {
     try {
-      await inTurn(() => appendLine(path, JSON.stringify({ stream, event })))
+      await onFile(() => appendLine(path, JSON.stringify({ stream, event })))
     } catch (error) {
+      if (inMemory.length < inMemoryMax) inMemory.push({ stream, event })
       log.error({ err: error, stream, event }, 'an attempt could be recorded neither in the store nor on disk')
     }
   }
 
+  /** The store may take its time, or all of it: what is added meanwhile does not wait, and is left for the next time. */
   async function flush(store: EventStore): Promise<void> {
-    await inTurn(async () => {
-      const text = await readIfThere(path)
-      if (text === '') return
-      for (const entry of entriesOf(text, log)) await store.append(entry.stream, [entry.event], 'any')
-      await rm(path)
+    await onFlush(async () => {
+      const content = await onFile(() => readIfThere(path))
+      for (const entry of entriesOf(content.toString('utf8'), log))
+        await store.append(entry.stream, [entry.event], 'any')
+      if (content.length > 0) await onFile(() => removeStart(path, content.length))
+      for (let entry = inMemory[0]; entry !== undefined; entry = inMemory[0]) {
+        await store.append(entry.stream, [entry.event], 'any')
+        inMemory.shift()
+      }
     })
   }
 
   return { add, flush }
+}
+
+/** Each begins when the one before has ended. */
+function takingTurns() {
+  let turn: Promise<unknown> = Promise.resolve()
+  return <Result>(act: () => Promise<Result>): Promise<Result> => {
+    const result = turn.then(act)
+    turn = result.catch(() => {})
+    return result
+  }
 }
 
 /** Flushes now and then after every outage, until the signal aborts. */
@@ -70,11 +88,19 @@ async function appendLine(path: string, line: string): Promise<void> {
   }
 }
 
-async function readIfThere(path: string): Promise<string> {
+/** A crash before it is done only means that some is flushed twice. */
+async function removeStart(path: string, bytes: number): Promise<void> {
+  const rest = (await readFile(path)).subarray(bytes)
+  if (rest.length === 0) return rm(path)
+  await writeFile(`${path}.new`, rest, { mode: 0o600, flush: true })
+  await rename(`${path}.new`, path)
+}
+
+async function readIfThere(path: string): Promise<Buffer> {
   try {
-    return await readFile(path, 'utf8')
+    return await readFile(path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return ''
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return Buffer.alloc(0)
     throw error
   }
 }

@@ -2,6 +2,7 @@ import type { ProjectionStatus, RebuildResult } from '../../projections/projecto
 import type { Actor, RecordedEvent } from '../domain/event.ts'
 import type { HostReport } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
+import type { Receipt } from '../domain/receipt.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
 import type { RunPhase } from '../domain/timeline.ts'
 import type { WorkflowVersion } from '../domain/workflow.ts'
@@ -73,8 +74,28 @@ export type KillRunAnswer = {
   waitExpired: boolean
   run: RunState
 }
+/**
+ * An emergency kill while the event store is away: what the run's host says by itself. The run's record follows when
+ * the store is back. `success` as in KillRunAnswer.
+ */
+export type EmergencyKillAnswer = {
+  type: 'EmergencyKillAnswer'
+  success: boolean
+  runId: RunId
+  /** When it was proven that no process is left. */
+  killedAt: string | null
+  cleanupStatus: RunState['cleanup']['status']
+  /** For people; says what goes on when the wait expired. */
+  message: string
+  /** Another emergency kill was under way, or the run was over. */
+  joined: boolean
+  waitExpired: boolean
+  /** The proof, or what stands in its way; null: neither yet. */
+  receipt: Receipt | null
+}
 export type KillRunResult =
   | KillRunAnswer
+  | EmergencyKillAnswer
   | InvalidInput
   | RunNotFound
   | AlreadyEnded

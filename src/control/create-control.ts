@@ -13,6 +13,7 @@ import { createFactRecorder } from './fact-recorder.ts'
 import { forceCompleteRun } from './force-complete-run.ts'
 import { gatedStore } from './gated-store.ts'
 import { createHostDispatcher, type DispatchCheckpoint } from './host-dispatcher.ts'
+import { hurriedStore } from './hurried-store.ts'
 import { keepRunning } from './keep-running.ts'
 import { killRun } from './kill-run.ts'
 import type { Log } from './log.ts'
@@ -58,6 +59,10 @@ export type RunningControl = Control & {
 
 /** A mutation answers from the projection when that follows within this; else from the events themselves. */
 const projectionWaitMs = 2_000
+const withoutStore =
+  'Try again once /readyz says that it is back; an emergency kill ("emergency: true", --emergency) does not need it.'
+/** So long a kill waits at most for a database that hangs, before it goes on without it. */
+const hurryMs = 2_000
 
 export function createControl(deps: ControlDeps): RunningControl {
   const { projector, pool, host, log, now } = deps
@@ -69,14 +74,18 @@ export function createControl(deps: ControlDeps): RunningControl {
   const feed = createRunFeed(store)
   const dispatcher = createHostDispatcher(deps.store, host, deps.checkpoint, log, now)
   const recorder = createFactRecorder(deps.store, host, log)
-  const audit = createAuditLog(store, deps.auditSpool, now, (position) => followed(position, ['audit']))
+  const auditIn = (recordedIn: EventStore) =>
+    createAuditLog(recordedIn, deps.auditSpool, now, (position) => followed(position, ['audit']))
+  const audit = auditIn(store)
+  const atOnce = hurriedStore(store, hurryMs)
+  const hurried = { store: atOnce, audit: auditIn(atOnce) }
   const refusedAccess = createRefusedAccess(audit, log)
   const monitor = createMonitor({
     ...{ store, pool, host, audit, log, now, intervalMs: deps.checkIntervalMs },
     isReconciled: () => dispatcher.reconciled,
   })
   const useCase: UseCaseDeps = {
-    ...{ store, host, audit, feed, now, projected },
+    ...{ store, host, audit, feed, hurried, now, projected },
     workflowsFollowed: (position) => followed(position, [workflowsProjection.name]),
     workflowNamesLike,
   }
@@ -133,7 +142,10 @@ export function createControl(deps: ControlDeps): RunningControl {
   }
 
   /** Mutations answer with a typed failure where the store is away; whatever else goes wrong is thrown. */
-  async function orUnavailable<Result>(work: () => Promise<Result>): Promise<Result | StoreUnavailableFailure> {
+  async function orUnavailable<Result>(
+    work: () => Promise<Result>,
+    wayOut = 'Try again; /readyz says when the store is back.',
+  ): Promise<Result | StoreUnavailableFailure> {
     try {
       return await work()
     } catch (error) {
@@ -142,7 +154,7 @@ export function createControl(deps: ControlDeps): RunningControl {
         type: 'StoreUnavailable',
         message:
           `The event store is away: ${error.message} Nothing was signalled by this request. ` +
-          'Kills that were accepted before go on. Try again; /readyz says when the store is back.',
+          `Kills that were accepted before go on. ${wayOut}`,
       }
     }
   }
@@ -206,7 +218,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     defineWorkflow: (context, input) => orUnavailable(() => defineWorkflow(useCase, context, input)),
     startRun: (context, input) => orUnavailable(() => startRun(useCase, context, input)),
     killRun: (context, input, signal = closing.signal) =>
-      orUnavailable(() => killRun(useCase, context, input, untilClosed(signal))),
+      orUnavailable(() => killRun(useCase, context, input, untilClosed(signal)), withoutStore),
     restartRun: (context, input, signal = closing.signal) =>
       orUnavailable(() => restartRun(useCase, context, input, untilClosed(signal))),
     forceCompleteRun: (context, input, signal = closing.signal) =>

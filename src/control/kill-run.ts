@@ -1,7 +1,10 @@
 import type { RequestKill } from '../domain/decide.ts'
+import { isOwner } from '../domain/event.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
 import type { KillKind } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
+import { StoreUnavailable } from '../event-store/event-store.ts'
+import type { Acted } from './audit-log.ts'
 import type {
   AlreadyEnded,
   IdempotencyConflict,
@@ -12,6 +15,7 @@ import type {
   RunNotFound,
 } from './control.ts'
 import { earlierKill } from './earlier-kill.ts'
+import { type AskedHost, answerOfHost, killWithoutStore } from './emergency-kill.ts'
 import { type Executed, execute } from './execute.ts'
 import { type KillRunInput, killRunInputSchema, parseInput } from './inputs.ts'
 import { loadRun } from './run-log.ts'
@@ -41,19 +45,35 @@ export async function killRun(
   const command = commandOf(parsed.value)
   const { kind, idempotencyKey } = command
   const attempt = { action, target: runId, reason: reason ?? null, details: { kind, idempotencyKey } }
-  const recorded = await deps.audit.allowed<Recorded>(context, attempt, async () => {
+  const evenWhileAway = kind === 'emergency' && isOwner(context.actor)
+  const { store, audit } = evenWhileAway ? deps.hurried : deps
+  const act = async (recordedIn: 'store' | 'spool'): Promise<Acted<Recorded>> => {
     const known = runIdSchema.safeParse(runId)
-    const done = known.success ? await request(deps, context, known.data, command) : notFound(runId)
-    if ('type' in done) return { result: { failure: done }, outcome: done.type, detail: done.message }
-    return { result: { accepted: done }, ...acceptance(done) }
-  })
+    if (!known.success) return failed(notFound(runId))
+    try {
+      if (recordedIn === 'spool') return await killWithoutStore(deps, context, known.data, command)
+      const done = await request({ ...deps, store }, context, known.data, command)
+      return 'type' in done ? failed(done) : { result: { accepted: done }, ...acceptance(done) }
+    } catch (error) {
+      if (recordedIn === 'spool' || !evenWhileAway || !(error instanceof StoreUnavailable)) throw error
+      return killWithoutStore(deps, context, known.data, command)
+    }
+  }
+  const recorded = await audit.allowed<Recorded>(context, attempt, act, { evenWhileAway })
   if ('failure' in recorded) return recorded.failure
+  if ('asked' in recorded) return answerOfHost(deps.host, recorded.asked, waitFor, timeoutMs, signal)
   return waitAndAnswer(deps, recorded.accepted, waitFor, timeoutMs, signal)
 }
 
 type Accepted = Extract<Executed, { ok: true }>
 type Failure = RunNotFound | AlreadyEnded | IdempotencyConflict
-type Recorded = { accepted: Accepted } | { failure: Failure }
+type Recorded = { accepted: Accepted } | { asked: AskedHost } | { failure: Failure }
+
+const failed = (failure: Failure): Acted<Recorded> => ({
+  result: { failure },
+  outcome: failure.type,
+  detail: failure.message,
+})
 
 const targetOf = (input: unknown) => {
   const runId = (input as { runId?: unknown } | null)?.runId

@@ -10,6 +10,8 @@ export type UseCaseDeps = {
   host: HostLink
   audit: AuditLog
   feed: RunFeed
+  /** The same two for what must not wait: a store that does not answer within a moment is away. */
+  hurried: { store: EventStore; audit: AuditLog }
   now: () => Date
   /**
    * The run as readers see it, once the projection has passed `position`. When the projection does not get there in

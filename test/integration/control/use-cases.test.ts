@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { AuditLog } from '../../../src/control/audit-log.ts'
 import { createAuditSpool } from '../../../src/control/audit-spool.ts'
 import type { RequestContext } from '../../../src/control/control.ts'
 import { type ControlDeps, createControl, type RunningControl } from '../../../src/control/create-control.ts'
@@ -317,10 +318,15 @@ describe('killRun', () => {
 describe('an answer', () => {
   it('[R41] waits for the projection of every event it speaks of, also of those that others wrote', async () => {
     const asked: { position: number; head: number }[] = []
+    const audit: AuditLog = {
+      allowed: async (_context, _attempt, act) => (await act('store')).result,
+      denied: async () => {},
+    }
     const deps: UseCaseDeps = {
       store: world.store,
       host: host.link,
-      audit: { allowed: async (_context, _attempt, act) => (await act()).result, denied: async () => {} },
+      audit,
+      hurried: { store: world.store, audit },
       feed: createRunFeed(world.store),
       now: () => new Date(),
       async projected(state, position) {

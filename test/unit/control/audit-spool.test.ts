@@ -1,4 +1,13 @@
-import { appendFileSync, existsSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { createAuditSpool } from '../../../src/control/audit-spool.ts'
@@ -80,6 +89,43 @@ it('[R20] a line that was lost to a crash but for its newline is whole', async (
   const { store, recorded } = fakeStore()
   await spool.flush(store)
   expect(recorded()).toEqual(['whole', 'after'])
+})
+
+it('[R20] what is added while a store hangs does not wait for it, and is flushed the next time, in order', async () => {
+  const { spool } = opened()
+  await spool.add('audit-none', newEvent(1))
+  const { store, recorded } = fakeStore()
+  const hangs = Promise.withResolvers<void>()
+  const asked = Promise.withResolvers<void>()
+  const append: EventStore['append'] = async (...args) => {
+    asked.resolve()
+    await hangs.promise
+    return store.append(...args)
+  }
+  const flushing = spool.flush({ ...store, append })
+  const flushingToo = spool.flush({ ...store, append })
+  await asked.promise
+  await spool.add('audit-none', newEvent(2))
+  expect(recorded()).toEqual([])
+  hangs.resolve()
+  await Promise.all([flushing, flushingToo])
+  expect(recorded()).toEqual([1, 2])
+  expect(existsSync(path)).toBe(false)
+})
+
+it('[R20] what the disk refuses is kept in memory, and flushed with the rest', async () => {
+  mkdirSync(path)
+  const { spool, lines } = opened()
+  await spool.add('audit-none', newEvent('no disk'))
+  expect(lines).toEqual(['error: an attempt could be recorded neither in the store nor on disk'])
+  rmdirSync(path)
+  await spool.add('audit-none', newEvent('a disk'))
+  const { store, script, recorded } = fakeStore()
+  script.failAfter = 1
+  await expect(spool.flush(store)).rejects.toThrow(StoreUnavailable)
+  script.failAfter = Number.POSITIVE_INFINITY
+  await spool.flush(store)
+  expect(recorded().sort()).toEqual(['a disk', 'no disk'])
 })
 
 it('blocks that a crash left full of zeros, and rubbish, are passed over', async () => {
