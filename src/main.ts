@@ -14,6 +14,11 @@ const composed: Composed = {
     const { down } = await import('./down.ts')
     return down(options, process.env)
   },
+  async killLocally(options) {
+    const { killLocally } = await import('./kill-locally.ts')
+    const warn = (line: string) => process.stderr.write(`runwarden: ${line}\n`)
+    return killLocally(options, { env: process.env, warn })
+  },
   async doctor() {
     const { doctor } = await import('./doctor.ts')
     return doctor(process.env)

@@ -111,3 +111,16 @@ export type OutputChunk = { offset: number; next: number; text: string; ended: b
 
 /** A typed failure of a mutation. */
 export type Problem = { __typename: string; message: string; issues?: { path: string; message: string }[] }
+
+/** Of an emergency kill, where the event store or the whole server is away. */
+export type EmergencyKillAnswer = {
+  __typename: 'EmergencyKillAnswer'
+  success: boolean
+  runId: string
+  killedAt: string | null
+  cleanupStatus: RunDetails['cleanup']['status']
+  message: string
+  joined: boolean
+  waitExpired: boolean
+  receipt: { json: Receipt } | null
+}

@@ -1,3 +1,5 @@
+import type { EmergencyKillAnswer } from './answers.ts'
+
 /** Settings of `up` that win over the environment; undefined: as configured. */
 export type UpOptions = {
   port?: number
@@ -29,6 +31,22 @@ export type DownResult =
   /** Nothing was signalled: the owner is not this user's, or is in another namespace. */
   | { type: 'refused'; message: string; wayOut?: string }
 
+export type LocalKillOptions = {
+  runId: string
+  reason: string | null
+  idempotencyKey: string | undefined
+  /** Wait for the cleanup too; else for the proof only. */
+  cleaned: boolean
+  timeoutMs: number
+  /** Ends the wait. Nobody goes on with the kill then but the next server. */
+  signal: AbortSignal
+}
+
+export type LocalKillResult =
+  | { type: 'answer'; answer: EmergencyKillAnswer }
+  /** Nothing was signalled. `unavailable`: a server holds the data directory. */
+  | { type: 'refused'; reason: 'denied' | 'not-found' | 'unavailable'; message: string; wayOut?: string }
+
 /** One thing that was looked at. */
 export type DoctorCheck = {
   name: string
@@ -44,6 +62,8 @@ export interface Composed {
   up(options: UpOptions): Promise<UpResult>
   /** Stops the server that owns this user's data directory. Runs go on, and are adopted by the next `up`. */
   down(options: DownOptions): Promise<DownResult>
+  /** Kills one run of this user's data directory without a server, which must not be running. */
+  killLocally(options: LocalKillOptions): Promise<LocalKillResult>
   /** Looks at this machine; starts nothing that stays, signals nothing. */
   doctor(): Promise<DoctorCheck[]>
 }

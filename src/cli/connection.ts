@@ -6,6 +6,10 @@ export type Variables = Record<string, unknown>
 /** A server, spoken to in GraphQL. */
 export type Connection = {
   readonly url: string
+  /** It is, or would be, a server of this machine. */
+  readonly isThisMachine: boolean
+  /** Something answers there, within a moment; whether the event store is there does not matter. */
+  answers(): Promise<boolean>
   /** @param limitMs how long the answer may take. @throws CliError */
   request<Answer>(document: string, variables?: Variables, limits?: RequestLimits): Promise<Answer>
   /** Ends with the subscription, or quietly on abort. @throws CliError, `unavailable` when the connection was lost */
@@ -24,8 +28,24 @@ export function connect(options: ServerOptions, env: Readonly<Record<string, str
   const server = locateServer(options, env)
   return {
     url: server.url,
+    isThisMachine: server.isThisMachine,
+    answers: () => answers(server),
     request: (document, variables = {}, limits = {}) => request(server, document, variables, limits),
     subscribe: (document, variables, signal) => subscribe(server, document, variables, signal),
+  }
+}
+
+/** No server of this URL answered: it is not running, does not react, or is not to be reached from here. */
+export class ServerUnreachable extends CliError {}
+
+const livenessLimitMs = 5_000
+
+async function answers({ url }: Located): Promise<boolean> {
+  try {
+    await fetch(`${url}/livez`, { signal: AbortSignal.timeout(livenessLimitMs) })
+    return true
+  } catch {
+    return false
   }
 }
 
@@ -48,8 +68,8 @@ async function request<Answer>(
   } catch (error) {
     if (error instanceof CliError) throw error
     if (signal?.aborted) throw new CliError(exitCodes.interrupted, 'Interrupted.', undefined, { cause: error })
-    if (limit.aborted) throw unavailable(server, `did not answer within ${limitMs / 1000} s`, error)
-    throw unavailable(server, whyUnreachable(error), error)
+    const why = limit.aborted ? `did not answer within ${limitMs / 1000} s` : whyUnreachable(error)
+    throw unavailable(server, why, error)
   }
 }
 
@@ -107,7 +127,7 @@ function unauthorized({ url, token, tokenSource }: Located): CliError {
 }
 
 function unavailable({ url }: Located, what: string, cause?: unknown): CliError {
-  return new CliError(
+  return new ServerUnreachable(
     exitCodes.unavailable,
     `${url} ${what}: is the server running?`,
     'Start it with `npm start` or `runwarden up`, or name another with --url or RUNWARDEN_URL.',

@@ -139,6 +139,9 @@ export const documents = {
         ... on KillRunAnswer {
           success runId killedAt cleanupStatus message joined waitExpired run { ...RunDetails }
         }
+        ... on EmergencyKillAnswer {
+          success runId killedAt cleanupStatus message joined waitExpired receipt { json }
+        }
         ... on AlreadyEnded { run { ...RunDetails } }
         ${problem}
       }

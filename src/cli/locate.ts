@@ -13,6 +13,8 @@ export type Located = {
   token: string | undefined
   /** Where the token came from, or was looked for; for messages. */
   tokenSource: string
+  /** It is, or would be, a server of this machine. */
+  isThisMachine: boolean
 }
 
 type Environment = Readonly<Record<string, string | undefined>>
@@ -31,7 +33,8 @@ export function locateServer(options: ServerOptions, env: Environment): Located 
   // Port 0 means any free one: only the server knows which.
   const port = env.RUNWARDEN_PORT && env.RUNWARDEN_PORT !== '0' ? env.RUNWARDEN_PORT : defaultPort
   const url = checkedUrl(named ?? ownersUrl ?? `http://127.0.0.1:${port}`)
-  return { url, ...findToken(options, env, { url, ownersUrl, dataDirectory }) }
+  const place = { url, ownersUrl, dataDirectory }
+  return { url, ...findToken(options, env, place), isThisMachine: isThisMachine(place) }
 }
 
 function dataDirectoryOf(env: Environment): string {

@@ -37,7 +37,7 @@ export type AuditLog = {
 
 /** @param followed waits until readers can see what was recorded up to a position. */
 export function createAuditLog(
-  store: EventStore,
+  store: Pick<EventStore, 'append'>,
   spool: AuditSpool,
   now: () => Date,
   followed: (position: number) => Promise<void>,

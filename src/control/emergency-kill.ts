@@ -43,13 +43,15 @@ const recordOf: Record<EmergencyKillOutcome, { outcome: string; detail: string }
   over: { outcome: 'AlreadyEnded', detail: 'Nothing of the run was left; the event store was away.' },
 }
 
-/** Waits for as much of the end as was asked for, by what the host says. @param signal ends the wait, never the kill. */
+/**
+ * Waits for as much of the end as was asked for, by what the host says.
+ * @param wait.signal ends the wait, never the kill.
+ */
 export async function answerOfHost(
   host: HostLink,
   { runId, outcome }: AskedHost,
-  waitFor: KillWait,
-  timeoutMs: number,
-  signal: AbortSignal,
+  { waitFor, timeoutMs, signal }: { waitFor: KillWait; timeoutMs: number; signal: AbortSignal },
+  by: keyof typeof words,
 ): Promise<EmergencyKillAnswer> {
   const until = waitFor === 'ACCEPTED' ? AbortSignal.abort() : AbortSignal.any([AbortSignal.timeout(timeoutMs), signal])
   const end = (await host.awaitEnd(runId, waitFor === 'CLEANED', until)) ?? nothingYet
@@ -61,7 +63,7 @@ export async function answerOfHost(
     runId,
     killedAt: (success && receipt.timings.provenAt) || null,
     cleanupStatus: cleanup,
-    message: `${whatIs(end, outcome)} ${recordFollows}`,
+    message: `${whatIs(end, outcome, by)} ${words[by].record}`,
     joined: outcome !== 'accepted',
     waitExpired: !reachedBy[waitFor](end),
     receipt,
@@ -69,7 +71,20 @@ export async function answerOfHost(
 }
 
 const nothingYet: RunEnd = { over: false, receipt: null, cleanup: 'NONE' }
-const recordFollows = 'The event store is away: the record of it follows when the store is back.'
+
+/** Who carries the kill out, and so what goes on after the answer. */
+const words = {
+  server: {
+    pending: 'The kill is journalled on the host and goes on; ask again to hear of it.',
+    unproven: 'The host goes on checking.',
+    record: 'The event store is away: the record of it follows when the store is back.',
+  },
+  command: {
+    pending: 'The kill is journalled; the next server finishes it, or this command when it is run again.',
+    unproven: 'Nobody goes on checking now but the next server, or this command when it is run again.',
+    record: 'No server is running: the record of it follows when one is.',
+  },
+}
 
 const reachedBy: Record<KillWait, (end: RunEnd) => boolean> = {
   ACCEPTED: () => true,
@@ -77,12 +92,12 @@ const reachedBy: Record<KillWait, (end: RunEnd) => boolean> = {
   CLEANED: ({ receipt, cleanup }) => cleanup === 'DONE' || cleanup === 'FAILED' || receipt?.proven === false,
 }
 
-function whatIs({ over, receipt, cleanup }: RunEnd, outcome: EmergencyKillOutcome): string {
+function whatIs({ over, receipt, cleanup }: RunEnd, outcome: EmergencyKillOutcome, by: keyof typeof words): string {
   if (receipt?.proven === false) {
-    return 'NOT PROVEN DEAD: the receipt says what stands in the way. The host goes on checking.'
+    return `NOT PROVEN DEAD: the receipt says what stands in the way. ${words[by].unproven}`
   }
-  if (!over) return 'The kill is journalled on the host and goes on; ask again to hear of it.'
+  if (!over) return words[by].pending
   if (receipt === null) return 'The run had failed to start; no process was ever there.'
   const killed = outcome === 'over' ? 'Nothing of the run was left' : 'Killed'
-  return `${killed}; the receipt proves that no process is left.${cleanup === 'RUNNING' ? ' The cleanup goes on.' : ''}`
+  return `${killed}; the receipt proves that no process is left.${cleanup === 'RUNNING' ? ' It is not cleaned up yet.' : ''}`
 }

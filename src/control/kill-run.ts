@@ -61,7 +61,9 @@ export async function killRun(
   }
   const recorded = await audit.allowed<Recorded>(context, attempt, act, { evenWhileAway })
   if ('failure' in recorded) return recorded.failure
-  if ('asked' in recorded) return answerOfHost(deps.host, recorded.asked, waitFor, timeoutMs, signal)
+  if ('asked' in recorded) {
+    return answerOfHost(deps.host, recorded.asked, { waitFor, timeoutMs, signal }, 'server')
+  }
   return waitAndAnswer(deps, recorded.accepted, waitFor, timeoutMs, signal)
 }
 

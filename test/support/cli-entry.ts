@@ -11,5 +11,5 @@ process.exitCode = await runCli(process.argv.slice(2), {
   cwd: process.cwd(),
   stdout: process.stdout,
   stderr: process.stderr,
-  composed: { up: notHere, down: notHere, doctor: notHere },
+  composed: { up: notHere, down: notHere, killLocally: notHere, doctor: notHere },
 })

@@ -23,7 +23,7 @@ export async function cli(argv: string[], { env = {}, terminal, composed = {} }:
     cwd: '/somewhere',
     stdout: Object.assign(stdout.stream, terminal === undefined ? {} : { isTTY: true, columns: terminal }),
     stderr: stderr.stream,
-    composed: { up: unexpected, down: unexpected, doctor: unexpected, ...composed },
+    composed: { up: unexpected, down: unexpected, killLocally: unexpected, doctor: unexpected, ...composed },
   })
   return { code, stdout: stdout.text(), stderr: stderr.text() }
 }

@@ -1,9 +1,10 @@
 import { type Command, Option } from 'commander'
-import type { Problem, RunDetails, RunEvent } from '../answers.ts'
-import type { Connection } from '../connection.ts'
+import type { EmergencyKillAnswer, Problem, RunDetails, RunEvent } from '../answers.ts'
+import { type Connection, ServerUnreachable } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
 import { formatDuration, parseDuration } from '../durations.ts'
+import { killWithoutServer, reportEmergency } from '../emergency.ts'
 import { CliError, type ExitCode, exitCodes } from '../exit-codes.ts'
 import { fetchRun } from '../fetch-run.ts'
 import { interruptible } from '../interrupt.ts'
@@ -33,7 +34,7 @@ type KillAnswer = {
   run: RunDetails
 }
 type AlreadyEnded = Problem & { __typename: 'AlreadyEnded'; run: RunDetails }
-type KillResult = KillAnswer | AlreadyEnded | Problem
+type KillResult = KillAnswer | EmergencyKillAnswer | AlreadyEnded | Problem
 
 export function addKill(program: Command, context: CliContext): void {
   const command = program
@@ -41,7 +42,7 @@ export function addKill(program: Command, context: CliContext): void {
     .description('Kill a run with all its processes, and show the proof. Exit 0 means: proven dead.')
     .argument('<run>', 'id of the run')
     .option('--force', 'SIGKILL at once: no SIGTERM, no grace')
-    .option('--emergency', 'like --force, recorded as an emergency')
+    .option('--emergency', 'like --force; works without the event store, and on its machine without the server, too')
     .option('--reason <text>', 'why; it is kept in the audit trail')
     .addOption(
       new Option('--wait <until>', 'come back when it is accepted, killed or cleaned up')
@@ -59,6 +60,7 @@ export function addKill(program: Command, context: CliContext): void {
     ['runwarden kill run_0123456789ab', 'SIGTERM, 3 s of grace, SIGKILL, proof'],
     ['runwarden kill --force run_0123456789ab --reason "loops"', 'SIGKILL at once'],
     ['runwarden kill run_0123456789ab --wait killed --json', 'for a script'],
+    ['runwarden kill --emergency run_0123456789ab', 'the database, or the server, is down'],
   ]).addHelpText(
     'after',
     '\nExit status: 0 proven dead (with --wait accepted: accepted), 1 not proven, 3 no such run, 5 it had already ended,\n' +
@@ -68,7 +70,10 @@ export function addKill(program: Command, context: CliContext): void {
 
 async function kill(context: CliContext, id: string, options: Options, signal: AbortSignal): Promise<void> {
   const server = context.connect(options)
-  const before = await runBefore(server, id)
+  const withoutServer = () => killWithoutServer(context, server.url, id, options, signal)
+  const mayGoWithout = options.emergency === true && server.isThisMachine
+  if (mayGoWithout && !(await server.answers())) return withoutServer()
+  const before = await runBefore(server, id, options)
   const progress = before && followProgress(context, server, before, signal)
   try {
     const { killRun } = await requestKill(server, id, options, signal)
@@ -76,8 +81,13 @@ async function kill(context: CliContext, id: string, options: Options, signal: A
       await progress?.reached(killRun.run.revision)
       return await report(context, killRun, options)
     }
+    if (isAnswer<EmergencyKillAnswer>(killRun, 'EmergencyKillAnswer'))
+      return await reportEmergency(context, killRun, options)
     throw killRun.__typename === 'AlreadyEnded' ? alreadyEnded(killRun as AlreadyEnded) : failureOf(killRun)
   } catch (error) {
+    const isUnreachable = error instanceof ServerUnreachable && server.isThisMachine
+    if (isUnreachable && mayGoWithout) return await withoutServer()
+    if (isUnreachable) throw withEmergencyWay(error, id)
     if (!signal.aborted) throw error
     throw new CliError(
       exitCodes.interrupted,
@@ -89,10 +99,24 @@ async function kill(context: CliContext, id: string, options: Options, signal: A
   }
 }
 
+const withEmergencyWay = ({ exitCode, message, wayOut }: CliError, id: string) =>
+  new CliError(
+    exitCode,
+    message,
+    `${wayOut}\nIf it cannot be started now, its owner can kill without it: runwarden kill ${id} --emergency`,
+  )
+
+/** An emergency does not wait long for a database that hangs, only to show the steps. */
+const emergencyLookMs = 2_000
+
 /** undefined: it cannot be read. The kill is asked for all the same: its answer says why, and the attempt is recorded. */
-async function runBefore(server: Connection, id: string): Promise<RunDetails | undefined> {
+async function runBefore(
+  server: Connection,
+  id: string,
+  { emergency }: Pick<Options, 'emergency'>,
+): Promise<RunDetails | undefined> {
   try {
-    return await fetchRun(server, id)
+    return await fetchRun(server, id, emergency ? { limitMs: emergencyLookMs } : {})
   } catch (error) {
     if (error instanceof CliError) return undefined
     throw error

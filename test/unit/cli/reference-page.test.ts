@@ -33,7 +33,7 @@ it('[R42] the reference page has exactly the commands and options that there are
     cwd: '/',
     stdout: process.stdout,
     stderr: process.stderr,
-    composed: { up: unused, down: unused, doctor: unused },
+    composed: { up: unused, down: unused, killLocally: unused, doctor: unused },
   })
   const commands = commandsOf(program)
   expect(commands.length).toBeGreaterThan(10)

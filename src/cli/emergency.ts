@@ -1,0 +1,54 @@
+import type { EmergencyKillAnswer } from './answers.ts'
+import type { LocalKillResult } from './composed.ts'
+import type { CliContext } from './context.ts'
+import { CliError, type ExitCode, exitCodes } from './exit-codes.ts'
+import { receiptLines } from './receipt-text.ts'
+
+export type EmergencyOptions = {
+  reason?: string
+  wait: 'accepted' | 'killed' | 'cleaned'
+  timeout: number
+  idempotencyKey?: string
+  json?: true
+}
+
+const exitCodeOf: Record<Extract<LocalKillResult, { type: 'refused' }>['reason'], ExitCode> = {
+  denied: exitCodes.auth,
+  'not-found': exitCodes.notFound,
+  unavailable: exitCodes.unavailable,
+}
+
+/** Kills without the server of this machine, in this very process: so it stays for the proof, whatever `wait` says. */
+export async function killWithoutServer(
+  context: CliContext,
+  url: string,
+  runId: string,
+  options: EmergencyOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { reason = null, wait, timeout: timeoutMs, idempotencyKey } = options
+  context.screen.say(`${url} does not answer: killing ${runId} from here, on the data directory of this machine.`)
+  const cleaned = wait === 'cleaned'
+  const result = await context.deps.composed.killLocally({
+    ...{ runId, reason, idempotencyKey, cleaned, timeoutMs, signal },
+  })
+  if (result.type === 'refused') throw new CliError(exitCodeOf[result.reason], result.message, result.wayOut)
+  await reportEmergency(context, result.answer, options)
+  if (signal.aborted && result.answer.waitExpired) context.end(exitCodes.interrupted)
+}
+
+/** The whole receipt: while the store is away there is no other place to read it. */
+export async function reportEmergency(
+  { screen, end }: CliContext,
+  answer: EmergencyKillAnswer,
+  { wait, json }: Pick<EmergencyOptions, 'wait' | 'json'>,
+): Promise<void> {
+  const accepted = wait === 'accepted' && answer.receipt === null && !answer.waitExpired
+  const failure = answer.waitExpired ? exitCodes.timeout : exitCodes.failure
+  end(answer.success || accepted ? exitCodes.ok : failure)
+  if (json) return screen.json(answer)
+  await screen.line(`${answer.runId}  cleanup ${answer.cleanupStatus}`)
+  const lines = answer.receipt === null ? [] : receiptLines(answer.receipt.json, screen)
+  for (const line of lines) await screen.line(line)
+  screen.say(answer.message)
+}

@@ -1,0 +1,186 @@
+import { randomUUID } from 'node:crypto'
+import { stat } from 'node:fs/promises'
+import { userInfo } from 'node:os'
+import { join } from 'node:path'
+import type { LocalKillOptions, LocalKillResult } from './cli/composed.ts'
+import { createAuditLog } from './control/audit-log.ts'
+import { type AuditSpool, createAuditSpool } from './control/audit-spool.ts'
+import type { RequestContext } from './control/control.ts'
+import { delayOrAbort } from './control/delay.ts'
+import { type AskedHost, answerOfHost, killWithoutStore } from './control/emergency-kill.ts'
+import type { Log } from './control/log.ts'
+import type { RequestKill } from './domain/decide.ts'
+import type { HostLink } from './domain/host-link.ts'
+import { runIdSchema } from './domain/ids.ts'
+import { StoreUnavailable } from './event-store/event-store.ts'
+import { createHost } from './host/host.ts'
+import { DataDirectoryError, prepareDataDirectory, resolveDataDirectory } from './os/data-directory.ts'
+import { type Claim, claimDataDirectory } from './os/ownership.ts'
+import { isGone, readIdentity } from './os/process-identity.ts'
+import { whoServes } from './postgres/postmaster.ts'
+
+export type LocalKillDeps = {
+  env: NodeJS.ProcessEnv
+  /** What goes wrong beside the kill, for people. */
+  warn: (line: string) => void
+}
+
+/**
+ * An emergency kill without a server: this process owns the data directory for as long as it takes, opens the one run
+ * on it and ends it. Nothing else is supervised and nothing is launched. What it did lies on the disk, where the next
+ * server finds it; no database is needed.
+ */
+export async function killLocally(options: LocalKillOptions, deps: LocalKillDeps): Promise<LocalKillResult> {
+  if (deps.env.RUNWARDEN_RUN_ID === options.runId) {
+    const message = `This command was started inside ${options.runId} itself, and would die in the middle of the kill.`
+    return { type: 'refused', reason: 'denied', message, wayOut: 'Run it from outside of the run.' }
+  }
+  try {
+    const owned = await becomeOwner(resolveDataDirectory(deps.env, process.getuid?.() ?? -1))
+    if ('refusal' in owned) return owned.refusal
+    const claim = await claimSoon(owned.directory, options)
+    if (!claim.ok) return heldByOther(owned.directory, claim)
+    try {
+      return await killIn(owned.directory, options, deps)
+    } finally {
+      await claim.owner.release()
+    }
+  } catch (error) {
+    if (!(error instanceof DataDirectoryError)) throw error
+    return { type: 'refused', reason: 'denied', message: error.message }
+  }
+}
+
+type Refused = Extract<LocalKillResult, { type: 'refused' }>
+
+/**
+ * What lies in the directory must go on belonging to its owner, so root becomes that account. It can do no less then
+ * than the server could.
+ */
+async function becomeOwner(path: string): Promise<{ directory: string } | { refusal: Refused }> {
+  const found = await stat(path).catch((error) => {
+    if (isGone(error)) return undefined
+    throw error
+  })
+  if (found === undefined) {
+    const message = `There is no data directory ${path}: no server of this account has ever run here.`
+    const wayOut = 'Name the directory of the server with RUNWARDEN_DATA_DIR.'
+    return { refusal: { type: 'refused', reason: 'not-found', message, wayOut } }
+  }
+  const uid = process.getuid?.()
+  if (uid === 0 && found.uid !== 0) {
+    process.setgroups?.([found.gid])
+    process.setgid?.(found.gid)
+    process.setuid?.(found.uid)
+  } else if (uid !== found.uid) {
+    const message = `The data directory ${path} belongs to uid ${found.uid}; this command runs as uid ${uid}.`
+    const wayOut = 'Only its owner, or root, can kill without the server: run this as one of the two.'
+    return { refusal: { type: 'refused', reason: 'denied', message, wayOut } }
+  }
+  return { directory: await prepareDataDirectory(path) }
+}
+
+const claimPauseMs = 100
+
+/** Who holds the directory without serving is just starting, or is such a command as this one, and soon done. */
+async function claimSoon(directory: string, { timeoutMs, signal }: LocalKillOptions): Promise<Claim> {
+  const until = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+  for (;;) {
+    const claim = await claimDataDirectory(directory)
+    if (claim.ok || until.aborted || claim.reason !== 'OWNED' || claim.by?.url !== undefined) return claim
+    await delayOrAbort(claimPauseMs, until)
+  }
+}
+
+function heldByOther(directory: string, { by, reason }: Extract<Claim, { ok: false }>): Refused {
+  const pid = by?.identity.pid
+  const who = by?.url === undefined ? 'Another Runwarden' : `The server at ${by.url}`
+  const message = `${who} (pid ${pid ?? 'unknown'}) holds the data directory ${directory}, but did not answer. Nothing was signalled.`
+  const wayOut =
+    reason === 'OWNED'
+      ? `See what it does. Does it hang, stop it with \`runwarden down\` or, in the last resort, \`kill -9 ${pid ?? 'PID'}\` (runs live on), and try again.`
+      : 'It runs in another namespace (a container?): run this command there. If it is gone for sure, see `runwarden up --take-over`.'
+  return { type: 'refused', reason: 'unavailable', message, wayOut }
+}
+
+async function killIn(directory: string, options: LocalKillOptions, { warn }: LocalKillDeps): Promise<LocalKillResult> {
+  const log = warningsOnly(warn)
+  const host = await createHost({
+    hostDirectory: join(directory, 'host'),
+    // Nothing is launched; a run that lives is ended in the cgroup it has.
+    capacity: 0,
+    cgroups: 'off',
+    clock: now,
+    log,
+    protectedProcesses: () =>
+      [readIdentity(process.pid), postmasterOf(directory)].filter((known) => known !== undefined),
+  })
+  try {
+    const asked = await ask(host, createAuditSpool(join(directory, 'audit-spool.jsonl'), log), options)
+    if (asked === undefined) {
+      const message = `There is no run ${options.runId} in the data directory ${directory}. Nothing was signalled.`
+      return { type: 'refused', reason: 'not-found', message }
+    }
+    const { timeoutMs, signal, cleaned } = options
+    const wait = { waitFor: cleaned ? ('CLEANED' as const) : ('KILLED' as const), timeoutMs, signal }
+    const { type, receipt, ...answer } = await answerOfHost(host, asked, wait, 'command')
+    return { type: 'answer', answer: { __typename: type, ...answer, receipt: receipt && { json: receipt } } }
+  } finally {
+    await host.close()
+  }
+}
+
+/** The attempt is in the spool before the host is asked, and its outcome after. undefined: there is no such run. */
+async function ask(
+  host: HostLink,
+  spool: AuditSpool,
+  { runId, reason, idempotencyKey }: LocalKillOptions,
+): Promise<AskedHost | undefined> {
+  const context: RequestContext = { actor: { kind: 'user', id: userName() }, correlationId: randomUUID() }
+  const details = { kind: 'emergency', idempotencyKey, withoutServer: true }
+  const attempt = { action: 'killRun' as const, target: runId, reason, details }
+  const audit = createAuditLog(noStore, spool, now, async () => {})
+  return audit.allowed(
+    context,
+    attempt,
+    async () => {
+      const known = runIdSchema.safeParse(runId)
+      if (!known.success) return { result: undefined, outcome: 'RunNotFound', detail: 'That is no run id.' }
+      const command: RequestKill = { type: 'RequestKill', kind: 'emergency', reason, idempotencyKey }
+      const acted = await killWithoutStore({ host, now }, context, known.data, command)
+      return { ...acted, result: 'asked' in acted.result ? acted.result.asked : undefined }
+    },
+    { evenWhileAway: true },
+  )
+}
+
+const now = () => new Date()
+
+const noStore = {
+  async append(): Promise<never> {
+    throw new StoreUnavailable('No server is running.')
+  },
+}
+
+/** A server that crashed leaves it behind, and the next one adopts it. */
+function postmasterOf(directory: string) {
+  const serving = whoServes(join(directory, 'postgres', 'cluster'))
+  return serving.state === 'running' ? serving.identity : undefined
+}
+
+/** Some accounts have a number only. */
+function userName(): string {
+  try {
+    return userInfo().username
+  } catch {
+    return `uid ${process.getuid?.()}`
+  }
+}
+
+function warningsOnly(warn: (line: string) => void): Log {
+  const say = (fields: object, message: string) => {
+    const { err } = fields as { err?: unknown }
+    warn(err instanceof Error ? `${message}: ${err.message}` : message)
+  }
+  return { info() {}, warn: say, error: say }
+}
