@@ -119,7 +119,8 @@ async function killIn(directory: string, options: LocalKillOptions, { warn }: Lo
     const asked = await ask(host, createAuditSpool(join(directory, 'audit-spool.jsonl'), log), options)
     if (asked === undefined) {
       const message = `There is no run ${options.runId} in the data directory ${directory}. Nothing was signalled.`
-      return { type: 'refused', reason: 'not-found', message }
+      const wayOut = 'Where its server has another data directory, name that with RUNWARDEN_DATA_DIR.'
+      return { type: 'refused', reason: 'not-found', message, wayOut }
     }
     const { timeoutMs, signal, cleaned } = options
     const wait = { waitFor: cleaned ? ('CLEANED' as const) : ('KILLED' as const), timeoutMs, signal }
