@@ -3,8 +3,7 @@ import { isUnavailable } from '../postgres/connection.ts'
 import { pause } from '../postgres/retry.ts'
 import { encodeAppend, sizeOf } from './encode.ts'
 import { type AppendResult, type ExpectedRevision, StoreUnavailable } from './event-store.ts'
-import { type Append, appendBatch, type Decision, resultOf } from './postgres-append-batch.ts'
-import type { Query } from './postgres-reader.ts'
+import { type Append, appendBatch, type Call, type Decision, resultOf } from './postgres-append-batch.ts'
 
 export type Appender = {
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult>
@@ -29,10 +28,10 @@ const retryPausesMs = [60, 240]
  * Group commit: one batch at a time is under way, what comes meanwhile is the next one. So the cost of a transaction
  * (lock, commit to disk, NOTIFY) is shared by everybody who waits.
  *
- * @param query has a connection of its own: appends must not wait behind reads.
+ * @param call has a connection of its own: appends must not wait behind reads.
  * @param committed told after each batch that wrote something.
  */
-export function createAppender(query: Query, committed: () => void): Appender {
+export function createAppender(call: Call, committed: () => void): Appender {
   let queue: Waiting[] = []
   let queuedBytes = 0
   let working: Promise<void> | undefined
@@ -100,7 +99,7 @@ export function createAppender(query: Query, committed: () => void): Appender {
   async function write(batch: Waiting[]): Promise<void> {
     let decisions: Decision[]
     try {
-      decisions = await appendPersistently(query, batch)
+      decisions = await appendPersistently(call, batch)
     } catch (error) {
       if (isUnavailable(error)) throw error
       if (batch.length === 1) return batch[0]?.reject(error)
@@ -125,16 +124,16 @@ export function createAppender(query: Query, committed: () => void): Appender {
  * A batch whose connection broke may be committed or not. Its event ids make it safe to send it again, whatever
  * happened: what was committed is then a duplicate, with the first result.
  */
-async function appendPersistently(query: Query, batch: Waiting[]): Promise<Decision[]> {
+async function appendPersistently(call: Call, batch: Waiting[]): Promise<Decision[]> {
   for (const pauseMs of retryPausesMs) {
     try {
-      return await appendBatch(query, batch)
+      return await appendBatch(call, batch)
     } catch (error) {
       if (!isUnavailable(error)) throw error
       await pause(pauseMs)
     }
   }
-  return appendBatch(query, batch)
+  return appendBatch(call, batch)
 }
 
 function settle(waiting: Waiting, decision: Decision | undefined): void {

@@ -1,7 +1,8 @@
-import type pg from 'pg'
 import { type DatabaseConnection, isUnavailable, openPool } from '../postgres/connection.ts'
+import { keepConnection } from '../postgres/kept-connection.ts'
 import { migrate } from '../postgres/migrate.ts'
 import { type EventStore, StoreUnavailable } from './event-store.ts'
+import type { Call } from './postgres-append-batch.ts'
 import { createAppender, unavailable } from './postgres-appender.ts'
 import { createReader, type Query } from './postgres-reader.ts'
 import { createSubscriptions } from './postgres-subscriptions.ts'
@@ -20,7 +21,7 @@ export type PostgresEventStoreOptions = {
  */
 export function createPostgresEventStore({ connection, pollMs = 1_000 }: PostgresEventStoreOptions): EventStore {
   const readPool = openPool(connection, { purpose: 'reads' })
-  const appendPool = openPool(connection, { purpose: 'appends', max: 1, statementTimeoutMs: 10_000 })
+  const appending = keepConnection(connection, { purpose: 'appends', statementTimeoutMs: 10_000 })
 
   let ended = false
   let migrated: Promise<unknown> | undefined
@@ -31,18 +32,23 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
     })
     return migrated
   }
-  const queryOf =
-    (pool: pg.Pool): Query =>
-    async (statement) => {
-      if (ended) throw new StoreUnavailable('the event store is closed')
-      await ready()
-      const { rows } = await pool.query({ ...statement, rowMode: 'array' })
-      return rows
-    }
+  const usable = () => {
+    if (ended) throw new StoreUnavailable('the event store is closed')
+    return ready()
+  }
+  const query: Query = async (statement) => {
+    await usable()
+    const { rows } = await readPool.query({ ...statement, rowMode: 'array' })
+    return rows
+  }
+  const call: Call = async (statement) => {
+    await usable()
+    return appending.call(statement)
+  }
 
-  const reader = createReader(queryOf(readPool))
+  const reader = createReader(query)
   const subscriptions = createSubscriptions(connection, reader, pollMs)
-  const appender = createAppender(queryOf(appendPool), subscriptions.nudge)
+  const appender = createAppender(call, subscriptions.nudge)
 
   let storeId: string | undefined
   let closed: Promise<void> | undefined
@@ -67,7 +73,7 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
   async function close(): Promise<void> {
     await Promise.all([appender.drain(), subscriptions.close()])
     ended = true
-    await Promise.all([readPool.end(), appendPool.end()])
+    await Promise.all([readPool.end(), appending.end()])
   }
 
   return {

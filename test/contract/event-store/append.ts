@@ -121,6 +121,25 @@ export function appendSuite(context: Context): void {
       expect(event?.data).toEqual({ output: 'a\ufffd\ufffdb\ufffdc\ufffd', '\ufffd': '\\\ufffd \\u0000 \u{1f701}' })
     })
 
+    it('takes every character that a name and a text may have, alone and among others', async () => {
+      const { store, stream } = context
+      const name = stream(String.fromCharCode(...Array.from({ length: 94 }, (_, n) => 0x21 + n)))
+      const others = [`${name}"`, `${name}\\`, `${name}{NULL}`]
+      const text = `\x7f\x80\u2028${String.fromCharCode(...Array.from({ length: 0x500 }, (_, n) => n + 1))}`
+      const event = { ...newEvent({ text, [text]: [text] }), type: name.slice(0, 120) }
+      await store.append(name, [event], 'any')
+      await Promise.all(
+        others.map((other) => store.append(other, [event, { ...newEvent(text), type: '"\\' }], 'no-stream')),
+      )
+      const [alone] = await collect(store.readStream(name))
+      expect(alone).toMatchObject({ ...event, stream: name })
+      for (const other of others) {
+        const [first, second] = await collect(store.readStream(other))
+        expect(first).toMatchObject({ ...event, stream: other })
+        expect(second).toMatchObject({ data: text, type: '"\\' })
+      }
+    })
+
     it('takes large appends and large events', async () => {
       const { store, stream } = context
       const large = 'x'.repeat(3 * 1024 * 1024)

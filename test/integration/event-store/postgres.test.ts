@@ -173,7 +173,7 @@ describe('event store in PostgreSQL', () => {
     const pool = openPool(database.connection, { purpose: 'test' })
     const { rows } = await pool.query("select pg_get_functiondef('event_store.append_one'::regproc) as definition")
     expect(rows[0].definition).toContain('perform pg_notify(')
-    await pool.query(rows[0].definition.replace('perform pg_notify(', 'perform concat('))
+    await pool.query(rows[0].definition.replaceAll('perform pg_notify(', 'perform concat('))
     await pool.end()
 
     const subscription = follow(reader)
