@@ -8,14 +8,15 @@ import { createPostgresEventStore } from '../src/event-store/postgres.ts'
 import { type DatabaseConnection, openPool } from '../src/postgres/connection.ts'
 import { startEmbeddedPostgres } from '../src/postgres/embedded.ts'
 import { type Bench, drive, median, percentile } from './bench.ts'
-import { findPgbench, insertsPerSecond } from './pgbench.ts'
+import { openEmmett } from './emmett.ts'
+import { findPgbench, insertsPerSecond, type Protocol } from './pgbench.ts'
 
 const manyCallers = 128
-/** As many as a careful application would open on a small server. */
-const peerConnections = 32
-/** Rounds of us and of the peers take turns, so that a disk that is slow for a while is slow for everybody. */
-const rounds = 3
-const roundMs = 2_000
+/** Pools that a careful application opens on a small server; Emmett is measured with the one that serves it best. */
+const poolSizes = [10, 20, 32]
+/** We and the peers take turns, and are compared round by round: what slows the machine for a while slows everybody. */
+const rounds = 7
+const roundMs = 1_000
 
 /** Durable appends of one event each: by many callers, and by one. */
 export const append: Bench = {
@@ -37,64 +38,114 @@ export const append: Bench = {
   },
 }
 
+type Driven = Awaited<ReturnType<typeof drive>>
+/** Ours in full, of the peers the appends per second. */
+type Round = {
+  many: Driven
+  one: Driven
+  emmettMany: number
+  emmettOne: number
+  nodeInsert: number
+  pgbench: number
+  pgbenchPrepared: number
+}
+
 async function measure(connection: DatabaseConnection) {
   const store = createPostgresEventStore({ connection })
-  const pool = openPool(connection, { purpose: 'bench', max: peerConnections })
+  const client = openPool(connection, { purpose: 'bench', max: 1 })
+  const emmett = await openBestEmmett(connection)
   const pgbench = findPgbench()
   if (pgbench === undefined) process.stderr.write('append: no pgbench on this machine, so its rate is not measured\n')
   try {
+    await makePeerTable(client)
     const ours = (callers: number) =>
       drive(callers, roundMs, (caller) => store.append(`run-${caller}`, [heartbeat()], 'any'))
-    await makePeerTables(pool)
-    await drive(manyCallers, roundMs / 4, () => store.append('warm-up', [heartbeat()], 'any'))
+    const emmetts = (callers: number) =>
+      drive(callers, roundMs, (caller) => emmett.append(`run-${caller}`, heartbeat()))
+    const pgbenchs = (protocol: Protocol) =>
+      pgbench === undefined ? Number.NaN : insertsPerSecond(pgbench, connection, protocol, insertOne, roundMs)
+    await ours(manyCallers)
+    await drive(1, roundMs, () => insertFromNode(client))
 
-    const rates = { many: [] as number[], one: [] as number[], each: [] as number[] }
-    const pgbenchRates = { simple: [] as number[], prepared: [] as number[] }
-    const latenciesMs = { many: [] as number[][], one: [] as number[][] }
+    const taken: Round[] = []
     for (let round = 1; round <= rounds; round += 1) {
       process.stderr.write(`append: round ${round} of ${rounds}\n`)
-      const many = await ours(manyCallers)
-      const each = await drive(manyCallers, roundMs, (caller) =>
-        appendInTransaction(pool, `run-${caller}`, heartbeat()),
-      )
-      const one = await ours(1)
-      rates.many.push(many.perSecond)
-      rates.each.push(each.perSecond)
-      rates.one.push(one.perSecond)
-      latenciesMs.many.push(many.durationsMs)
-      latenciesMs.one.push(one.durationsMs)
-      if (pgbench === undefined) continue
-      for (const protocol of ['simple', 'prepared'] as const) {
-        pgbenchRates[protocol].push(await insertsPerSecond(pgbench, connection, protocol, insertOne, roundMs))
-      }
+      taken.push({
+        many: await ours(manyCallers),
+        emmettMany: (await emmetts(manyCallers)).perSecond,
+        one: await ours(1),
+        pgbench: await pgbenchs('simple'),
+        pgbenchPrepared: await pgbenchs('prepared'),
+        nodeInsert: (await drive(1, roundMs, () => insertFromNode(client))).perSecond,
+        emmettOne: (await emmetts(1)).perSecond,
+      })
     }
 
-    const [many, one, each] = [median(rates.many), median(rates.one), median(rates.each)]
-    const [simple, prepared] = [median(pgbenchRates.simple), median(pgbenchRates.prepared)]
+    const medianOf = (rate: (round: Round) => number) => median(taken.map(rate))
+    const many = taken.flatMap((round) => round.many.durationsMs)
+    const one = taken.flatMap((round) => round.one.durationsMs)
     return {
       figures: {
-        callers128PerSecond: many,
-        callers128P50Ms: percentile(latenciesMs.many.flat(), 50),
-        callers128P99Ms: percentile(latenciesMs.many.flat(), 99),
-        oneCallerPerSecond: one,
-        oneCallerP50Ms: percentile(latenciesMs.one.flat(), 50),
-        oneCallerP99Ms: percentile(latenciesMs.one.flat(), 99),
+        callers128PerSecond: medianOf((round) => round.many.perSecond),
+        callers128P50Ms: percentile(many, 50),
+        callers128P99Ms: percentile(many, 99),
+        oneCallerPerSecond: medianOf((round) => round.one.perSecond),
+        oneCallerP50Ms: percentile(one, 50),
+        oneCallerP99Ms: percentile(one, 99),
       },
       peers: {
-        transactionEach: { callers128PerSecond: each },
+        emmett: {
+          callers128PerSecond: medianOf((round) => round.emmettMany),
+          oneCallerPerSecond: medianOf((round) => round.emmettOne),
+          poolConnections: emmett.connections,
+        },
+        // The same row from Node: what is left of the distance to pgbench is the language's, not the store's.
+        nodeInsert: { oneCallerPerSecond: medianOf((round) => round.nodeInsert) },
         ...(pgbench !== undefined && {
-          pgbench: { oneCallerPerSecond: simple },
-          pgbenchPrepared: { oneCallerPerSecond: prepared },
+          pgbench: { oneCallerPerSecond: medianOf((round) => round.pgbench) },
+          pgbenchPrepared: { oneCallerPerSecond: medianOf((round) => round.pgbenchPrepared) },
         }),
       },
       ratios: {
-        transactionEach: many / each,
-        ...(pgbench !== undefined && { pgbench: one / simple, pgbenchPrepared: one / prepared }),
+        emmett: ratio('emmett, 128 callers', (round) => round.many.perSecond / round.emmettMany),
+        emmettOneCaller: ratio('emmett, one caller', (round) => round.one.perSecond / round.emmettOne),
+        nodeInsert: ratio('nodeInsert', (round) => round.one.perSecond / round.nodeInsert),
+        ...(pgbench !== undefined && {
+          pgbench: ratio('pgbench', (round) => round.one.perSecond / round.pgbench),
+          pgbenchPrepared: ratio('pgbenchPrepared', (round) => round.one.perSecond / round.pgbenchPrepared),
+        }),
       },
     }
+
+    /** The median of the rounds; how far they were apart goes to stderr. */
+    function ratio(name: string, of: (round: Round) => number): number {
+      const ratios = taken.map(of).toSorted((a, b) => a - b)
+      process.stderr.write(`append: ${name}: ${ratios.map((each) => each.toFixed(2)).join(' ')}\n`)
+      return median(ratios)
+    }
   } finally {
-    await Promise.all([store.close(), pool.end()])
+    await Promise.all([store.close(), client.end(), emmett.close()])
   }
+}
+
+/** Also warms it up. */
+async function openBestEmmett(connection: DatabaseConnection) {
+  const tried = []
+  for (const connections of poolSizes) {
+    const emmett = await openEmmett(connection, connections)
+    try {
+      const append = (caller: number) => emmett.append(`run-${caller}`, heartbeat())
+      await drive(manyCallers, roundMs / 2, append)
+      tried.push({ connections, perSecond: (await drive(manyCallers, roundMs * 2, append)).perSecond })
+    } finally {
+      await emmett.close()
+    }
+  }
+  const [best] = tried.toSorted((a, b) => b.perSecond - a.perSecond)
+  const told = tried.map(({ connections, perSecond }) => `${connections}: ${Math.round(perSecond)}/s`)
+  process.stderr.write(`append: emmett by connections: ${told.join(', ')}\n`)
+  const connections = best?.connections ?? 10
+  return { connections, ...(await openEmmett(connection, connections)) }
 }
 
 const heartbeat = (): NewEvent => ({
@@ -109,36 +160,34 @@ const heartbeat = (): NewEvent => ({
   },
 })
 
-/** The peers write the same row; pgbench with the indexes that an event needs, the other with the primary key only. */
-async function makePeerTables(pool: pg.Pool): Promise<void> {
+/** A plain table with the columns and the indexes that an event needs. */
+async function makePeerTable(pool: pg.Pool): Promise<void> {
   await pool.query(`
-    create table peer_counter (position bigint not null) with (fillfactor = 10);
-    insert into peer_counter values (0);
     create table peer_events (
-      position bigint primary key, stream text not null, event_id uuid not null, type text not null, v integer not null,
-      data json not null, metadata json not null, recorded_at timestamptz not null default now()
-    );
-    create table pgbench_events (like peer_events including all);
-    alter table pgbench_events
-      alter position add generated always as identity,
-      add revision bigint not null generated always as (position) stored,
-      add unique (stream, revision),
-      add unique (stream, event_id)`)
+      position bigint primary key generated always as identity,
+      stream text not null,
+      revision bigint not null generated always as (position) stored,
+      event_id uuid not null,
+      type text not null,
+      v integer not null,
+      data json not null,
+      metadata json not null,
+      recorded_at timestamptz not null default now(),
+      unique (stream, revision),
+      unique (stream, event_id)
+    )`)
 }
 
-/** The usual way to gapless positions: lock the counter, write, commit; each append for itself, in one round trip. */
-function appendInTransaction(pool: pg.Pool, stream: string, event: NewEvent): Promise<unknown> {
+function insertFromNode(pool: pg.Pool): Promise<unknown> {
+  const { type, v, data, metadata } = heartbeat()
   return pool.query({
-    name: 'append',
-    text: `
-      with counter as (update peer_counter set position = position + 1 returning position)
-      insert into peer_events (position, stream, event_id, type, v, data, metadata)
-      select position, $1, $2, $3, $4, $5, $6 from counter`,
-    values: [stream, event.metadata.eventId, event.type, event.v, event.data, event.metadata],
+    name: 'insert',
+    text: 'insert into peer_events (stream, event_id, type, v, data, metadata) values ($1, $2, $3, $4, $5, $6)',
+    values: ['run-0', metadata.eventId, type, v, data, metadata],
   })
 }
 
 const insertOne = `
-insert into pgbench_events (stream, event_id, type, v, data, metadata)
+insert into peer_events (stream, event_id, type, v, data, metadata)
 values ('run-1', gen_random_uuid(), 'HeartbeatRecorded', 1, '${JSON.stringify(heartbeat().data)}', '${JSON.stringify(heartbeat().metadata)}');
 `
