@@ -29,6 +29,10 @@ process.exitCode = await runCli(process.argv.slice(2), {
   version,
   env: process.env,
   cwd: process.cwd(),
+  // Looked at by the command that needs it: it opens the stream.
+  get stdin() {
+    return process.stdin
+  },
   stdout: process.stdout,
   stderr: process.stderr,
   composed,

@@ -17,6 +17,7 @@ export type RunRow = {
   progressPercent: number | null
   pid: number | null
   host: string
+  revision: number
   requestedAt: string
   startedAt: string | null
   endedAt: string | null
@@ -36,7 +37,6 @@ export type RunDetails = RunRow & {
   workspacePath: string | null
   labels: { name: string; value: string }[]
   requestedBy: Actor
-  revision: number
   /** Of a replay: which moment it shows. */
   asOf: string | null
   outputBytes: number

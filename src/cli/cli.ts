@@ -16,6 +16,7 @@ import { addRun } from './commands/run.ts'
 import { addShow } from './commands/show.ts'
 import { addTimeline } from './commands/timeline.ts'
 import { addUp } from './commands/up.ts'
+import { addWatch } from './commands/watch.ts'
 import { createContext } from './context.ts'
 import type { CliDeps } from './deps.ts'
 import { CliError, type ExitCode, exitCodes } from './exit-codes.ts'
@@ -56,6 +57,7 @@ const commands = [
   addDown,
   addRun,
   addLs,
+  addWatch,
   addShow,
   addTimeline,
   addKill,

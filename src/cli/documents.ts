@@ -2,7 +2,7 @@
 
 const runRow = /* GraphQL */ `
   fragment RunRow on Run {
-    id workflow status killPhase phase turns progressPercent pid host
+    id workflow status killPhase phase turns progressPercent pid host revision
     requestedAt startedAt endedAt lastHeartbeatAt lastOutput
     verdict { verdict rule explanation evidence { fact value } }
   }`
@@ -10,7 +10,7 @@ const runRow = /* GraphQL */ `
 const runDetails = /* GraphQL */ `
   fragment RunDetails on Run {
     ...RunRow
-    origin command workspacePath labels { name value } requestedBy { kind id } revision asOf
+    origin command workspacePath labels { name value } requestedBy { kind id } asOf
     outputBytes processes cpuMs rssBytes peakRssBytes cacheReadRatio lateResults
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
     notices { code detail at }
@@ -39,6 +39,14 @@ export const documents = {
         edges { node { ...RunRow } }
         pageInfo { hasNextPage endCursor }
       }
+    } ${runRow}`,
+
+  runRow: /* GraphQL */ `
+    query RunRow($id: ID!) { run(id: $id) { ...RunRow } } ${runRow}`,
+
+  followRuns: /* GraphQL */ `
+    subscription FollowRuns($filter: RunFilter, $runId: ID) {
+      runChanged(filter: $filter, runId: $runId) { ...RunRow }
     } ${runRow}`,
 
   run: /* GraphQL */ `

@@ -29,14 +29,16 @@ export const verdictCell = ({ verdict: { verdict } }: RunRow): Cell => ({
   style: styleOfVerdict[verdict],
 })
 
-export const isEnded = ({ endedAt }: RunRow) => endedAt !== null
+export const isEnded = ({ endedAt }: Pick<RunRow, 'endedAt'>) => endedAt !== null
 
 /** From its start (or the request, while it waits) until its end, or until now. In milliseconds. */
 export function ageMs(run: RunRow, nowMs: number): number {
   return (run.endedAt === null ? nowMs : Date.parse(run.endedAt)) - Date.parse(run.startedAt ?? run.requestedAt)
 }
 
-export const actorText = ({ kind, id }: Actor) => `${kind.toLowerCase()} ${printable(id)}`
+/** The monitor is nobody else than the monitor. */
+export const actorText = ({ kind, id }: Actor) =>
+  kind.toLowerCase() === id ? id : `${kind.toLowerCase()} ${printable(id)}`
 
 /** What came of a run, in a few words. */
 export function outcomeOf(run: RunDetails): string {

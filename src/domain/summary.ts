@@ -156,7 +156,8 @@ function telemetry(data: Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' |
   return parts.join(', ') || 'nothing new'
 }
 
-const person = (actor: Actor) => `${actor.kind} ${actor.id}`
+/** The monitor is nobody else than the monitor. */
+const person = ({ kind, id }: Actor) => (kind === id ? kind : `${kind} ${id}`)
 const because = (reason: string | null) => (reason === null ? '' : `: ${reason}`)
 const exit = ({ status }: RootExit) =>
   status === null ? 'with a status that nobody recorded' : `with status ${status}${asAfterSignal(status)}`

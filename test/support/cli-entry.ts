@@ -9,6 +9,9 @@ process.exitCode = await runCli(process.argv.slice(2), {
   version: '1.2.3',
   env: process.env,
   cwd: process.cwd(),
+  get stdin() {
+    return process.stdin
+  },
   stdout: process.stdout,
   stderr: process.stderr,
   composed: { up: notHere, down: notHere, killLocally: notHere, doctor: notHere },

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
+import { PassThrough, Writable } from 'node:stream'
 import { runCli } from '../../src/cli/cli.ts'
 import type { Composed } from '../../src/cli/composed.ts'
 
@@ -21,6 +21,7 @@ export async function cli(argv: string[], { env = {}, terminal, composed = {} }:
     version: '1.2.3',
     env: { RUNWARDEN_DATA_DIR: '/nonexistent/runwarden', ...env },
     cwd: '/somewhere',
+    stdin: new PassThrough(),
     stdout: Object.assign(stdout.stream, terminal === undefined ? {} : { isTTY: true, columns: terminal }),
     stderr: stderr.stream,
     composed: { up: unexpected, down: unexpected, killLocally: unexpected, doctor: unexpected, ...composed },

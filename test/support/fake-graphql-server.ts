@@ -22,6 +22,8 @@ export type FakeGraphQLServer = {
   token: string
   /** Drops every connection, as a server does that is killed. */
   dropConnections(): void
+  /** While it says so, whoever comes is dropped without an answer: the server is away. */
+  refuse(isAway: () => boolean): void
   /** Settles what `subscriptionsEnd` waits for, once: as a server does that is stopped in order. */
   endSubscriptions(): void
   /** For a subscription that would go on for ever. */
@@ -57,7 +59,9 @@ export async function startFakeGraphQLServer(resolvers: FakeResolvers): Promise<
     resolverValidationOptions: { requireResolversForResolveType: 'ignore' },
   })
   const yoga = createYoga({ schema, logging: false, graphiql: false })
+  let isAway = () => false
   const http = createServer((request, response) => {
+    if (isAway()) return void request.socket.destroy()
     if (request.headers.authorization === `Bearer ${token}`) return void yoga(request, response)
     response.writeHead(401, { 'content-type': 'application/json' }).end('{"errors":[{"message":"no token"}]}')
   })
@@ -72,6 +76,10 @@ export async function startFakeGraphQLServer(resolvers: FakeResolvers): Promise<
   return {
     url: `http://127.0.0.1:${(http.address() as AddressInfo).port}`,
     token,
+    refuse: (when) => {
+      isAway = when
+      http.prependListener('upgrade', (_request, socket) => void (isAway() && socket.destroy()))
+    },
     dropConnections: () => {
       for (const socket of sockets.clients) socket.terminate()
     },

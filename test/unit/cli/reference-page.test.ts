@@ -31,6 +31,9 @@ it('[R42] the reference page has exactly the commands and options that there are
     version: '',
     env: {},
     cwd: '/',
+    get stdin() {
+      return process.stdin
+    },
     stdout: process.stdout,
     stderr: process.stderr,
     composed: { up: unused, down: unused, killLocally: unused, doctor: unused },

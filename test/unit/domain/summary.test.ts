@@ -117,6 +117,11 @@ describe('[R26] an event in one line', () => {
     expect(summaryOf(body)).toBe(summary)
   })
 
+  it('names the monitor once', () => {
+    const [kill] = record([{ ...killRequested('force'), actor: { kind: 'monitor', id: 'monitor' } }])
+    expect(summarise(kill as RecordedEvent)).toBe('force kill requested by monitor: it hangs')
+  })
+
   it('shows no argument of a command line', () => {
     const launch = launchSpecSchema.parse({ command: ['curl', '-H', 'Authorization: Bearer secret'] })
     expect(summaryOf(requested({ launch }))).not.toContain('secret')
