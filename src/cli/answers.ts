@@ -33,6 +33,8 @@ export type RunRow = {
 
 export type RunDetails = RunRow & {
   origin: string
+  /** null: it was started from a command line. */
+  workflowVersion: number | null
   command: string[] | null
   workspacePath: string | null
   labels: { name: string; value: string }[]
@@ -59,6 +61,34 @@ export type RunDetails = RunRow & {
   receipt: { json: Receipt } | null
   cleanup: { status: 'NONE' | 'RUNNING' | 'DONE' | 'FAILED'; steps: CleanupStep[] }
 }
+
+export type WorkflowRow = {
+  name: string
+  version: number
+  description: string | null
+  command: string[]
+  workspace: { kind: string; path: string | null }
+  env: { name: string; value: string }[]
+  secretEnv: string[]
+  runAs: string | null
+  prompt: string | null
+  labels: { name: string; value: string }[]
+  policy: {
+    preset: string
+    graceMs: number
+    slowAfterMs: number
+    initializationWarningMs: number
+    stuckAfterMs: number
+    onStuck: string
+    totalTimeoutMs: number
+    onTotalTimeout: string
+  }
+  definedAt: string
+  definedBy: Actor
+}
+
+/** `versions`: the newest. */
+export type WorkflowDetails = WorkflowRow & { versions: { edges: { node: { version: number } }[] } }
 
 export type Page<Node> = {
   edges: { node: Node; cursor?: string }[]

@@ -17,6 +17,7 @@ import { addShow } from './commands/show.ts'
 import { addTimeline } from './commands/timeline.ts'
 import { addUp } from './commands/up.ts'
 import { addWatch } from './commands/watch.ts'
+import { addWorkflow } from './commands/workflow.ts'
 import { createContext } from './context.ts'
 import type { CliDeps } from './deps.ts'
 import { CliError, type ExitCode, exitCodes } from './exit-codes.ts'
@@ -67,6 +68,7 @@ const commands = [
   addEvents,
   addRegister,
   addAlerts,
+  addWorkflow,
   addAudit,
   addHosts,
   addProjections,

@@ -10,7 +10,7 @@ const runRow = /* GraphQL */ `
 const runDetails = /* GraphQL */ `
   fragment RunDetails on Run {
     ...RunRow
-    origin command workspacePath labels { name value } requestedBy { kind id } asOf
+    origin workflowVersion command workspacePath labels { name value } requestedBy { kind id } revision asOf
     outputBytes processes cpuMs rssBytes peakRssBytes cacheReadRatio lateResults
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
     notices { code detail at }
@@ -26,6 +26,20 @@ const runDetails = /* GraphQL */ `
 const problem = /* GraphQL */ `
   ... on Problem { message }
   ... on InvalidInput { issues { path message } }`
+
+const workflowRow = /* GraphQL */ `
+  fragment WorkflowRow on Workflow {
+    name version description command workspace { kind path } env { name value } secretEnv runAs prompt
+    labels { name value } definedAt definedBy { kind id }
+    policy {
+      preset graceMs slowAfterMs initializationWarningMs stuckAfterMs onStuck totalTimeoutMs onTotalTimeout
+    }
+  }`
+
+/** With the number of the newest version. */
+const workflowDetails = /* GraphQL */ `
+  fragment WorkflowDetails on Workflow { ...WorkflowRow versions(first: 1) { edges { node { version } } } }
+  ${workflowRow}`
 
 const eventFields = /* GraphQL */ `
   fragment EventFields on RunEvent {
@@ -134,6 +148,25 @@ export const documents = {
 
   projections: /* GraphQL */ `
     query Projections { projections { name version position lag state error } }`,
+
+  workflows: /* GraphQL */ `
+    query Workflows($first: Int, $after: String) {
+      workflows(first: $first, after: $after) { edges { node { ...WorkflowRow } } pageInfo { hasNextPage endCursor } }
+    } ${workflowRow}`,
+
+  workflow: /* GraphQL */ `
+    query Workflow($name: String!, $version: Int) {
+      workflow(name: $name, version: $version) { ...WorkflowDetails }
+    } ${workflowDetails}`,
+
+  defineWorkflow: /* GraphQL */ `
+    mutation DefineWorkflow($input: DefineWorkflowInput!) {
+      defineWorkflow(input: $input) {
+        __typename
+        ... on DefineWorkflowAnswer { created workflow { ...WorkflowDetails } }
+        ${problem}
+      }
+    } ${workflowDetails}`,
 
   startRun: /* GraphQL */ `
     mutation StartRun($input: StartRunInput!) {

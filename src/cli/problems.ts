@@ -5,6 +5,7 @@ const exitCodeOf: Record<string, ExitCode> = {
   InvalidInput: exitCodes.usage,
   RunNotFound: exitCodes.notFound,
   UnknownProjection: exitCodes.notFound,
+  UnknownWorkflow: exitCodes.notFound,
   PermissionDenied: exitCodes.auth,
   AlreadyEnded: exitCodes.conflict,
   RunIdTaken: exitCodes.conflict,

@@ -81,6 +81,10 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
     ['root exit', run.rootExit === null ? null : exitStatus(run.rootExit.status)],
     ['kill', kill(run)],
     ['last output', run.lastOutput === null ? null : printable(run.lastOutput)],
+    [
+      'definition',
+      run.workflowVersion === null ? null : `version ${run.workflowVersion} of ${printable(run.workflow)}`,
+    ],
     ['command', run.command === null ? null : printable(run.command.join(' '))],
     ['workspace', run.workspacePath === null ? null : printable(run.workspacePath)],
     ['process', run.pid === null ? null : `pid ${run.pid} on ${run.host}${resources(run)}`],

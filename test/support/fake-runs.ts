@@ -6,6 +6,7 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
   return {
     id: 'run_0123456789ab',
     workflow: 'BUILDER',
+    workflowVersion: null,
     origin: 'LAUNCHED',
     status: 'RUNNING',
     killPhase: 'NONE',

@@ -1,4 +1,4 @@
-import type { Command } from 'commander'
+import { type Command, Option } from 'commander'
 import type { Problem, RunDetails } from '../answers.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
@@ -7,7 +7,13 @@ import { CliError, exitCodes } from '../exit-codes.ts'
 import type { ServerOptions } from '../locate.ts'
 import { failureOf, isAnswer } from '../problems.ts'
 
-type Options = ServerOptions & { prompt?: string; reason?: string; timeout: number; json?: true }
+type Options = ServerOptions & {
+  definition: 'recorded' | 'current'
+  prompt?: string
+  reason?: string
+  timeout: number
+  json?: true
+}
 type Answer = {
   __typename: 'RestartRunAnswer'
   newRunId: string
@@ -22,12 +28,18 @@ export function addRestart(program: Command, context: CliContext): void {
     .command('restart')
     .description('Kill a run (when it lives), then start a new one with the same parameters, and print its id.')
     .argument('<run>', 'id of the run')
+    .addOption(
+      new Option('--definition <which>', 'as it was started, or as its workflow is defined now')
+        .choices(['recorded', 'current'])
+        .default('recorded'),
+    )
     .option('--prompt <text>', 'another prompt than the old one')
     .option('--reason <text>', 'why, for the record')
     .option('--timeout <duration>', 'how long to wait; the restart goes on in any case', parseDuration, 30_000)
     .action((id: string, options: Options) => restart(context, id, options))
   withExamples(withJson(withServer(command)), [
     ['runwarden restart run_0123456789ab --reason "stuck in initialization"', 'asked for twice, it is done once'],
+    ['runwarden restart run_0123456789ab --definition current', 'with what its workflow says by now'],
   ]).addHelpText(
     'after',
     '\nExit status: 0 restarted, 1 the old run is not proven dead, 3 no such run, 124 --timeout passed.',
@@ -35,10 +47,10 @@ export function addRestart(program: Command, context: CliContext): void {
 }
 
 async function restart({ screen, connect }: CliContext, runId: string, options: Options): Promise<void> {
-  const { prompt, reason, timeout } = options
+  const { definition, prompt, reason, timeout } = options
   const { restartRun } = await connect(options).request<{ restartRun: Answer | Problem }>(
     documents.restartRun,
-    { input: { runId, prompt, reason, timeoutMs: timeout } },
+    { input: { runId, definition: definition.toUpperCase(), prompt, reason, timeoutMs: timeout } },
     { limitMs: timeout + 15_000 },
   )
   if (!isAnswer<Answer>(restartRun, 'RestartRunAnswer')) throw failureOf(restartRun)

@@ -4,41 +4,47 @@ import type { Problem, RunDetails } from '../answers.ts'
 import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
-import { CliError, exitCodes } from '../exit-codes.ts'
+import { CliError, exitCodes, usageError } from '../exit-codes.ts'
 import { fetchRun } from '../fetch-run.ts'
 import { interruptible } from '../interrupt.ts'
 import { type LaunchOptions, launchInput, withLaunch } from '../launch-options.ts'
 import type { ServerOptions } from '../locate.ts'
+import { parseWholeNumber } from '../option-values.ts'
 import { followOutput } from '../output.ts'
 import { failureOf, isAnswer } from '../problems.ts'
 import { isEnded, outcomeOf } from '../run-text.ts'
 
 type Options = ServerOptions &
-  LaunchOptions & { workflow?: string; idempotencyKey?: string; follow?: true; json?: true }
+  LaunchOptions & { workflow?: string; workflowVersion?: number; idempotencyKey?: string; follow?: true; json?: true }
 type StartAnswer = { __typename: 'StartRunAnswer'; run: RunDetails }
 
 export function addRun(program: Command, context: CliContext): void {
   const command = program
     .command('run')
-    .description('Start a command as a run, and print its id.')
-    .usage('[options] -- <command> [arguments…]')
-    .argument('<command...>', 'what to run: the executable, then its arguments')
+    .description('Start a command, or a workflow that is defined, as a run, and print its id.')
+    .usage('[options] -- <command> [arguments…]\n       runwarden run [options] --workflow <name>')
+    .argument(
+      '[command...]',
+      'what to run: the executable, then its arguments; without it, what --workflow is defined as',
+    )
     // What follows the command belongs to it, even without `--`.
     .passThroughOptions()
-    .option('--workflow <name>', 'name under which runs like this are found')
+    .option('--workflow <name>', 'without a command: the workflow to start; with one: a name to find the run by')
+    .option('--workflow-version <n>', 'an older version than the one in force', parseWholeNumber(1, 2 ** 31 - 1))
     .option('--idempotency-key <key>', 'a repeated request with this key starts nothing new')
     .option('--follow', 'show its output until it ends, and end the way it did')
     .action((argv: string[], options: Options) => run(context, argv, options))
-  withExamples(withJson(withServer(withLaunch(command, 'the current one'))), [
+  withExamples(withJson(withServer(withLaunch(command, 'the current one; of a workflow: as it is defined'))), [
     ['runwarden run -- sleep 600', 'prints its id'],
     ['runwarden run --workflow BUILDER --follow -- claude -p "fix it"', 'stay and watch; Ctrl-C leaves it running'],
+    ['runwarden run --workflow BUILDER --prompt "fix #7"', 'as the workflow is defined, but for the prompt'],
     ['runwarden run --temporary --env DEPTH=2 --grace 10s -- ./agent.sh', 'an empty workspace of its own'],
   ])
 }
 
 async function run(context: CliContext, argv: string[], options: Options): Promise<void> {
-  const server = context.connect(options)
   const input = inputOf(context, argv, options)
+  const server = context.connect(options)
   const { startRun } = await server.request<{ startRun: StartAnswer | Problem }>(documents.startRun, { input })
   if (!isAnswer<StartAnswer>(startRun, 'StartRunAnswer')) throw failureOf(startRun)
   if (options.json) await context.screen.json(startRun.run)
@@ -49,10 +55,19 @@ async function run(context: CliContext, argv: string[], options: Options): Promi
 }
 
 function inputOf(context: CliContext, command: string[], options: Options) {
-  const { workflow, idempotencyKey } = options
-  const launch = launchInput(context, options)
-  const here = { kind: 'EXISTING', path: context.deps.cwd }
-  return { ...launch, command, workspace: launch.workspace ?? here, workflow, idempotencyKey }
+  const { workflow, workflowVersion, idempotencyKey } = options
+  const own = { ...launchInput(context, options), workflow, workflowVersion, idempotencyKey }
+  if (command.length > 0) {
+    const here = { kind: 'EXISTING', path: context.deps.cwd }
+    return { ...own, command, workspace: own.workspace ?? here }
+  }
+  if (workflow === undefined) {
+    throw usageError(
+      'Nothing to run: give a command after --, or the --workflow to start.',
+      'See: runwarden run --help',
+    )
+  }
+  return own
 }
 
 const endPollMs = 100

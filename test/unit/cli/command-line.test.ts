@@ -9,7 +9,7 @@ it('[R40] --version and --help go to stdout and end well; every command explains
   expect(help).toMatchObject({ code: 0, stderr: '' })
   const names = [...help.stdout.matchAll(/^ {2}([a-z]+)(?: \[| <|\s{2,})/gm)].map((match) => match[1])
   expect(names).toContain('kill')
-  for (const name of names.filter((name) => name !== 'help' && name !== 'projections')) {
+  for (const name of names.filter((name) => !['help', 'projections', 'workflow'].includes(name ?? ''))) {
     const { code, stdout } = await cli([name as string, '--help'])
     expect({ name, code }).toEqual({ name, code: 0 })
     expect(stdout).toMatch(/Examples:\n {2}\$ /)
@@ -27,7 +27,14 @@ it('[R40] an unknown command or option is a usage error, with what was probably 
 it.each([
   [[], ''],
   [['kill'], "missing required argument 'run'"],
-  [['run'], "missing required argument 'command'"],
+  [['run'], 'give a command after --, or the --workflow to start'],
+  [['run', '--workflow-version', '0', '--workflow', 'A'], 'whole number from 1'],
+  [['restart', 'run_0123456789ab', '--definition', 'newest'], 'recorded, current'],
+  [['workflow'], ''],
+  [['workflow', 'define', 'A'], "missing required argument 'command'"],
+  [['workflow', 'define', 'A', '--grace', '-1s', '--', 'true'], '300ms, 5s, 2m'],
+  [['workflow', 'define', 'A', '--policy', 'lenient', '--', 'true'], 'standard, strict'],
+  [['workflow', 'show', 'A', '--version', 'x'], 'whole number from 1'],
   [['run', '--grace', '5', '--', 'true'], '300ms, 5s, 2m'],
   [['run', '--env', 'NOVALUE', '--', 'true'], 'NAME=value'],
   [['run', '--temporary', '--cwd', '/', '--', 'true'], 'cannot be used with'],

@@ -1,0 +1,43 @@
+import type { WorkflowDetails } from './answers.ts'
+import { formatDuration } from './durations.ts'
+import { printable } from './printable.ts'
+import { actorText } from './run-text.ts'
+import type { Screen } from './screen.ts'
+
+/** A workflow for a person: what it runs, where, under which thresholds, and since when. */
+export function workflowLines(workflow: WorkflowDetails, screen: Screen): string[] {
+  const { name, version, description, command, workspace, env, secretEnv, runAs, prompt, labels } = workflow
+  const inForce = workflow.versions.edges[0]?.node.version ?? version
+  const facts: [string, string | null][] = [
+    ['description', description],
+    ['command', command.join(' ')],
+    ['workspace', workspace.path ?? 'a new, empty one for each run'],
+    ['env', pairs(env)],
+    ['secret env', secretEnv.join(' ') || null],
+    ['account', runAs],
+    ['prompt', prompt],
+    ['labels', pairs(labels)],
+    ['policy', policyText(workflow)],
+    ['defined', `${workflow.definedAt} by ${actorText(workflow.definedBy)}`],
+  ]
+  const standing = inForce === version ? '(in force)' : `(in force: version ${inForce})`
+  return [
+    `${screen.paint('bold', printable(name))}  version ${version} ${standing}`,
+    ...facts.flatMap(([fact, value]) =>
+      value === null ? [] : [`  ${screen.paint('dim', fact.padEnd(12))} ${printable(value)}`],
+    ),
+  ]
+}
+
+const pairs = (named: { name: string; value: string }[]) =>
+  named.map(({ name, value }) => `${name}=${value}`).join(' ') || null
+
+function policyText({ policy }: WorkflowDetails): string {
+  const { preset, graceMs, stuckAfterMs, onStuck, totalTimeoutMs, onTotalTimeout } = policy
+  return [
+    preset.toLowerCase(),
+    `grace ${formatDuration(graceMs)}`,
+    `stuck after ${formatDuration(stuckAfterMs)}: ${onStuck.toLowerCase()}`,
+    `total ${formatDuration(totalTimeoutMs)}: ${onTotalTimeout.toLowerCase()}`,
+  ].join(', ')
+}
