@@ -7,6 +7,36 @@ import type { PhaseKind } from '../domain/timeline.ts'
 
 export type Actor = { kind: 'USER' | 'TOKEN' | 'RUN' | 'MONITOR' | 'HOST'; id: string }
 
+export type Policy = {
+  preset: string
+  graceMs: number
+  slowAfterMs: number
+  initializationWarningMs: number
+  stuckAfterMs: number
+  onStuck: string
+  totalTimeoutMs: number
+  onTotalTimeout: string
+}
+
+/** Of a run that was restarted, or stands in the place of one that was. */
+export type RestartLinks = {
+  restartOf: { id: string; status: RunStatus } | null
+  restart: { newRunId: string } | null
+  restartedAs: { id: string; status: RunStatus } | null
+}
+
+export type Alert = {
+  id: string
+  kind: string
+  severity: 'WARNING' | 'CRITICAL'
+  runId: string
+  workflow: string
+  message: string
+  raisedAt: string
+  resolvedAt: string | null
+  why: string | null
+}
+
 export type RunRow = {
   id: string
   workflow: string
@@ -31,36 +61,38 @@ export type RunRow = {
   }
 }
 
-export type RunDetails = RunRow & {
-  origin: string
-  /** null: it was started from a command line. */
-  workflowVersion: number | null
-  command: string[] | null
-  workspacePath: string | null
-  labels: { name: string; value: string }[]
-  requestedBy: Actor
-  /** Of a replay: which moment it shows. */
-  asOf: string | null
-  outputBytes: number
-  processes: number | null
-  cpuMs: number | null
-  rssBytes: number | null
-  peakRssBytes: number | null
-  cacheReadRatio: number | null
-  lateResults: number
-  usage: { [Key in keyof Usage]-?: number | null } | null
-  notices: { code: string; detail: string; at: string }[]
-  kill: {
-    kind: 'GRACEFUL' | 'FORCE' | 'EMERGENCY'
-    reason: string | null
+export type RunDetails = RunRow &
+  RestartLinks & {
+    origin: string
+    /** null: it was started from a command line. */
+    workflowVersion: number | null
+    command: string[] | null
+    workspacePath: string | null
+    labels: { name: string; value: string }[]
+    policy: Policy
     requestedBy: Actor
-    requestedAt: string
-  } | null
-  rootExit: { status: number | null; at: string } | null
-  failure: { reason: string; message: string; code: string | null } | null
-  receipt: { json: Receipt } | null
-  cleanup: { status: 'NONE' | 'RUNNING' | 'DONE' | 'FAILED'; steps: CleanupStep[] }
-}
+    /** Of a replay: which moment it shows. */
+    asOf: string | null
+    outputBytes: number
+    processes: number | null
+    cpuMs: number | null
+    rssBytes: number | null
+    peakRssBytes: number | null
+    cacheReadRatio: number | null
+    lateResults: number
+    usage: { [Key in keyof Usage]-?: number | null } | null
+    notices: { code: string; detail: string; at: string }[]
+    kill: {
+      kind: 'GRACEFUL' | 'FORCE' | 'EMERGENCY'
+      reason: string | null
+      requestedBy: Actor
+      requestedAt: string
+    } | null
+    rootExit: { status: number | null; at: string } | null
+    failure: { reason: string; message: string; code: string | null } | null
+    receipt: { json: Receipt } | null
+    cleanup: { status: 'NONE' | 'RUNNING' | 'DONE' | 'FAILED'; steps: CleanupStep[] }
+  }
 
 export type WorkflowRow = {
   name: string
@@ -73,16 +105,7 @@ export type WorkflowRow = {
   runAs: string | null
   prompt: string | null
   labels: { name: string; value: string }[]
-  policy: {
-    preset: string
-    graceMs: number
-    slowAfterMs: number
-    initializationWarningMs: number
-    stuckAfterMs: number
-    onStuck: string
-    totalTimeoutMs: number
-    onTotalTimeout: string
-  }
+  policy: Policy
   definedAt: string
   definedBy: Actor
 }
@@ -129,13 +152,11 @@ export type TimelineEntry = {
 }
 
 /** The run in front of its timeline. */
-export type TimelineHead = RunRow & {
-  restartOf: { id: string; status: RunStatus } | null
-  restart: { newRunId: string } | null
-  restartedAs: { id: string; status: RunStatus } | null
-  /** The latest 500. */
-  phases: RunPhase[]
-}
+export type TimelineHead = RunRow &
+  RestartLinks & {
+    /** The latest 500. */
+    phases: RunPhase[]
+  }
 
 export type OutputChunk = { offset: number; next: number; text: string; ended: boolean }
 

@@ -7,10 +7,20 @@ const runRow = /* GraphQL */ `
     verdict { verdict rule explanation evidence { fact value } }
   }`
 
+const policyFields = /* GraphQL */ `
+  fragment PolicyFields on Policy {
+    preset graceMs slowAfterMs initializationWarningMs stuckAfterMs onStuck totalTimeoutMs onTotalTimeout
+  }`
+
+const restartLinks = /* GraphQL */ `
+  fragment RestartLinks on Run { restartOf { id status } restart { newRunId } restartedAs { id status } }`
+
 const runDetails = /* GraphQL */ `
   fragment RunDetails on Run {
     ...RunRow
-    origin workflowVersion command workspacePath labels { name value } requestedBy { kind id } revision asOf
+    ...RestartLinks
+    origin workflowVersion command workspacePath labels { name value } requestedBy { kind id } asOf
+    policy { ...PolicyFields }
     outputBytes processes cpuMs rssBytes peakRssBytes cacheReadRatio lateResults
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
     notices { code detail at }
@@ -20,7 +30,7 @@ const runDetails = /* GraphQL */ `
     receipt { json }
     cleanup { status steps { step status detail attempts at } }
   }
-  ${runRow}`
+  ${runRow} ${restartLinks} ${policyFields}`
 
 /** What every typed failure of a mutation has; the rest of it is in its message. */
 const problem = /* GraphQL */ `
@@ -31,10 +41,9 @@ const workflowRow = /* GraphQL */ `
   fragment WorkflowRow on Workflow {
     name version description command workspace { kind path } env { name value } secretEnv runAs prompt
     labels { name value } definedAt definedBy { kind id }
-    policy {
-      preset graceMs slowAfterMs initializationWarningMs stuckAfterMs onStuck totalTimeoutMs onTotalTimeout
-    }
-  }`
+    policy { ...PolicyFields }
+  }
+  ${policyFields}`
 
 /** With the number of the newest version. */
 const workflowDetails = /* GraphQL */ `

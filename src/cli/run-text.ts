@@ -1,6 +1,7 @@
 import type { RunStatus } from '../domain/run-state.ts'
-import type { Actor, RunDetails, RunRow } from './answers.ts'
+import type { Actor, Alert, RestartLinks, RunDetails, RunRow } from './answers.ts'
 import { formatDuration } from './durations.ts'
+import { policyText } from './policy-text.ts'
 import { printable } from './printable.ts'
 import { receiptLines } from './receipt-text.ts'
 import type { Screen, Style } from './screen.ts'
@@ -49,10 +50,19 @@ export function outcomeOf(run: RunDetails): string {
 }
 
 /** A run for a person who has ten seconds: what it is, how it is, what is wrong, and where its proof stands. */
-export function runLines(run: RunDetails, nowMs: number, screen: Screen, options: { receipt: boolean }): string[] {
+export function runLines(
+  run: RunDetails,
+  nowMs: number,
+  screen: Screen,
+  options: { receipt: boolean; alerts?: Alert[] },
+): string[] {
   return [
     headline(run, nowMs, screen),
     ...facts(run, nowMs).map(([name, value]) => `  ${screen.paint('dim', name.padEnd(12))} ${value}`),
+    ...(options.alerts ?? []).map(
+      ({ kind, severity, message }) =>
+        `  ${screen.paint(severity === 'CRITICAL' ? 'red' : 'yellow', 'alert')}        ${printable(`${kind}: ${message}`)}`,
+    ),
     ...run.notices.map(
       (notice) => `  ${screen.paint('yellow', 'notice')}       ${printable(`${notice.code}: ${notice.detail}`)}`,
     ),
@@ -72,6 +82,14 @@ export function headline(run: RunRow, nowMs: number, screen: Screen): string {
 
 type Fact = [name: string, value: string]
 
+export function linkFacts({ restartOf, restart, restartedAs }: RestartLinks): Fact[] {
+  const links: Fact[] = []
+  if (restartOf !== null) links.push(['in place of', `${restartOf.id} (${restartOf.status})`])
+  if (restartedAs !== null) links.push(['restarted as', `${restartedAs.id} (${restartedAs.status})`])
+  else if (restart !== null) links.push(['restart as', `${restart.newRunId}, once this one is proven dead`])
+  return links
+}
+
 function facts(run: RunDetails, nowMs: number): Fact[] {
   const all: [string, string | null][] = [
     ['verdict', verdict(run)],
@@ -80,6 +98,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
     ['failure', run.failure === null ? null : printable(run.failure.message)],
     ['root exit', run.rootExit === null ? null : exitStatus(run.rootExit.status)],
     ['kill', kill(run)],
+    ...linkFacts(run),
     ['last output', run.lastOutput === null ? null : printable(run.lastOutput)],
     [
       'definition',
@@ -92,6 +111,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
       'heartbeat',
       run.lastHeartbeatAt === null ? null : `${formatDuration(nowMs - Date.parse(run.lastHeartbeatAt))} ago`,
     ],
+    ['policy', policyText(run.policy)],
     ['labels', run.labels.map(({ name, value }) => printable(`${name}=${value}`)).join(' ') || null],
     ['requested', `${run.requestedAt} by ${actorText(run.requestedBy)}`],
     ['cleanup', cleanup(run)],

@@ -1,7 +1,7 @@
 import type { RunPhase, TimelineEntry, TimelineHead } from './answers.ts'
 import { formatDuration } from './durations.ts'
 import { printable } from './printable.ts'
-import { actorText, headline } from './run-text.ts'
+import { actorText, headline, linkFacts } from './run-text.ts'
 import type { Screen } from './screen.ts'
 import { type Cell, type Column, tableLines } from './table.ts'
 
@@ -17,13 +17,10 @@ export function timelineLines(head: TimelineHead, entries: TimelineEntry[], nowM
   ]
 }
 
-function linkLines({ host, restartOf, restart, restartedAs }: TimelineHead, screen: Screen): string[] {
-  const links: [name: string, value: string][] = [['host', host]]
-  if (restartOf !== null) links.push(['in place of', `${restartOf.id} (${restartOf.status})`])
-  if (restartedAs !== null) links.push(['restarted as', `${restartedAs.id} (${restartedAs.status})`])
-  else if (restart !== null) links.push(['restart as', `${restart.newRunId}, once this one is proven dead`])
-  return links.map(([name, value]) => `  ${screen.paint('dim', name.padEnd(12))} ${value}`)
-}
+const linkLines = (head: TimelineHead, screen: Screen): string[] =>
+  [['host', head.host] as const, ...linkFacts(head)].map(
+    ([name, value]) => `  ${screen.paint('dim', name.padEnd(12))} ${value}`,
+  )
 
 function entryLines({ startedAt, requestedAt }: TimelineHead, entries: TimelineEntry[], screen: Screen): string[] {
   const columns: Column[] = [

@@ -1,5 +1,5 @@
 import type { WorkflowDetails } from './answers.ts'
-import { formatDuration } from './durations.ts'
+import { policyText } from './policy-text.ts'
 import { printable } from './printable.ts'
 import { actorText } from './run-text.ts'
 import type { Screen } from './screen.ts'
@@ -17,7 +17,7 @@ export function workflowLines(workflow: WorkflowDetails, screen: Screen): string
     ['account', runAs],
     ['prompt', prompt],
     ['labels', pairs(labels)],
-    ['policy', policyText(workflow)],
+    ['policy', policyText(workflow.policy)],
     ['defined', `${workflow.definedAt} by ${actorText(workflow.definedBy)}`],
   ]
   const standing = inForce === version ? '(in force)' : `(in force: version ${inForce})`
@@ -31,13 +31,3 @@ export function workflowLines(workflow: WorkflowDetails, screen: Screen): string
 
 const pairs = (named: { name: string; value: string }[]) =>
   named.map(({ name, value }) => `${name}=${value}`).join(' ') || null
-
-function policyText({ policy }: WorkflowDetails): string {
-  const { preset, graceMs, stuckAfterMs, onStuck, totalTimeoutMs, onTotalTimeout } = policy
-  return [
-    preset.toLowerCase(),
-    `grace ${formatDuration(graceMs)}`,
-    `stuck after ${formatDuration(stuckAfterMs)}: ${onStuck.toLowerCase()}`,
-    `total ${formatDuration(totalTimeoutMs)}: ${onTotalTimeout.toLowerCase()}`,
-  ].join(', ')
-}

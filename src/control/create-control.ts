@@ -81,7 +81,9 @@ export function createControl(deps: ControlDeps): RunningControl {
   const hurried = { store: atOnce, audit: auditIn(atOnce) }
   const refusedAccess = createRefusedAccess(audit, log)
   const monitor = createMonitor({
-    ...{ store, pool, host, audit, log, now, intervalMs: deps.checkIntervalMs },
+    ...{ store, pool, host, log, now, intervalMs: deps.checkIntervalMs },
+    // Nobody reads an answer of the monitor, and with a slow projection each wait would hold up the run after it.
+    audit: createAuditLog(store, deps.auditSpool, now, async () => {}),
     isReconciled: () => dispatcher.reconciled,
   })
   const useCase: UseCaseDeps = {

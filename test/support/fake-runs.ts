@@ -1,4 +1,4 @@
-import type { RunDetails, RunEvent } from '../../src/cli/answers.ts'
+import type { Alert, RunDetails, RunEvent } from '../../src/cli/answers.ts'
 import type { Receipt } from '../../src/domain/receipt.ts'
 
 /** What a server would say of a run that lives; made up. */
@@ -29,6 +29,19 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     command: ['sh', '-c', 'sleep 600'],
     workspacePath: '/somewhere',
     labels: [],
+    policy: {
+      preset: 'STANDARD',
+      graceMs: 10_000,
+      slowAfterMs: 300_000,
+      initializationWarningMs: 1_500_000,
+      stuckAfterMs: 2_400_000,
+      onStuck: 'ALERT',
+      totalTimeoutMs: 86_400_000,
+      onTotalTimeout: 'ALERT',
+    },
+    restartOf: null,
+    restart: null,
+    restartedAs: null,
     requestedBy: { kind: 'TOKEN', id: 'admin' },
     revision: 1,
     asOf: null,
@@ -46,6 +59,23 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     failure: null,
     receipt: null,
     cleanup: { status: 'NONE', steps: [] },
+    ...changes,
+  }
+}
+
+/** What a server would have people know of it. */
+export function fakeAlert(changes: Partial<Alert> = {}) {
+  return {
+    id: 'run_0123456789ab:STUCK',
+    kind: 'STUCK',
+    severity: 'CRITICAL' as const,
+    runId: 'run_0123456789ab',
+    workflow: 'BUILDER',
+    message: 'No turn in 41 min.',
+    evidence: [],
+    raisedAt: '2026-11-21T03:40:00.000Z',
+    resolvedAt: null,
+    why: null,
     ...changes,
   }
 }

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import type { Page } from '../answers.ts'
+import type { Alert, Page } from '../answers.ts'
 import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
@@ -14,18 +14,6 @@ import type { Screen } from '../screen.ts'
 import { type Cell, tableLines } from '../table.ts'
 
 type Options = ServerOptions & { all?: true; run?: string; follow?: true; limit: number; json?: true }
-
-type Alert = {
-  id: string
-  kind: string
-  severity: 'WARNING' | 'CRITICAL'
-  runId: string
-  workflow: string
-  message: string
-  raisedAt: string
-  resolvedAt: string | null
-  why: string | null
-}
 
 export function addAlerts(program: Command, context: CliContext): void {
   const command = program

@@ -1,6 +1,8 @@
 import type { Command } from 'commander'
-import type { RunDetails } from '../answers.ts'
+import type { Alert, Page, RunDetails } from '../answers.ts'
+import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
+import { documents } from '../documents.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
 import { fetchRun } from '../fetch-run.ts'
 import type { ServerOptions } from '../locate.ts'
@@ -38,7 +40,14 @@ async function show(context: CliContext, id: string, options: Options): Promise<
     await screen.line(`${screen.paint(['yellow', 'bold'], 'REPLAY')}  ${replayLine(replay, nowMs)}`)
   }
   const clockMs = run.asOf === null ? nowMs : Date.parse(run.asOf)
-  for (const line of runLines(run, clockMs, screen, { receipt: true })) await screen.line(line)
+  const alerts = run.asOf === null ? await openAlerts(server, id) : []
+  for (const line of runLines(run, clockMs, screen, { receipt: true, alerts })) await screen.line(line)
+}
+
+/** At most one of each kind is open. */
+async function openAlerts(server: Connection, runId: string): Promise<Alert[]> {
+  const { alerts } = await server.request<{ alerts: Page<Alert> }>(documents.alerts, { open: true, runId, first: 50 })
+  return alerts.edges.map(({ node }) => node)
 }
 
 async function showReceipt({ screen, end }: CliContext, run: RunDetails, json: boolean): Promise<void> {

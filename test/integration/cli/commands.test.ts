@@ -2,15 +2,16 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it, onTestFinished } from 'vitest'
-import type { OutputChunk, RunDetails, RunEvent } from '../../../src/cli/answers.ts'
+import type { Alert, OutputChunk, RunDetails, RunEvent } from '../../../src/cli/answers.ts'
 import { type CliOptions, cli as runCli } from '../../support/cli.ts'
 import { type FakeGraphQLServer, startFakeGraphQLServer } from '../../support/fake-graphql-server.ts'
-import { fakeEvent, fakeRun, killedRun, pageOf, unprovenReceipt } from '../../support/fake-runs.ts'
+import { fakeAlert, fakeEvent, fakeRun, killedRun, pageOf, unprovenReceipt } from '../../support/fake-runs.ts'
 
 /** The real commands over real HTTP and WebSocket, against a server with the committed schema and made-up answers. */
 let server: FakeGraphQLServer
 let runs: RunDetails[]
 let events: RunEvent[]
+let alerts: Alert[]
 let output: string[]
 /** So many subscriptions to the output come before the launch of the run, and end at once. */
 let launchesToWaitFor = 0
@@ -39,6 +40,10 @@ beforeAll(async () => {
           ...pageOf(page),
           pageInfo: { hasNextPage: last < runs.length - 1, hasPreviousPage: false, endCursor: `c${last}` },
         }
+      },
+      alerts: (args: { open: boolean | null; runId: string | null; first: number }) => {
+        asked.push(args)
+        return pageOf(alerts.slice(0, args.first))
       },
       runEvents: (args: { id: string }) => (run(args) === null ? null : pageOf(events)),
       runOutput: (args: { id: string; offset: number }) => chunks()[args.offset] ?? null,
@@ -92,6 +97,7 @@ afterAll(() => server.close())
 beforeEach(() => {
   runs = [fakeRun()]
   events = []
+  alerts = []
   output = []
   asked = []
 })
@@ -407,6 +413,46 @@ describe('looking', () => {
     const receipt = await cli(['show', id, '--receipt', '--json'])
     expect(receipt.code).toBe(0)
     expect(JSON.parse(receipt.stdout)).toMatchObject({ proven: true, runId: id })
+  })
+
+  it('[R16] show tells under which thresholds it lives, what people were alerted to, and what it was restarted as', async () => {
+    alerts = [fakeAlert({ message: `no turn${esc}[2J` })]
+    runs = [
+      fakeRun({ restartOf: { id: 'run_00000000000a', status: 'KILLED' }, restart: { newRunId: 'run_00000000000b' } }),
+    ]
+    const { stdout } = await cli(['show', id])
+    expect(asked).toContainEqual({ open: true, runId: id, first: 50 })
+    expect(stdout).toContain('STUCK: no turn')
+    expect(stdout).not.toContain(esc)
+    expect(stdout).toMatch(/in place of +run_00000000000a \(KILLED\)/)
+    expect(stdout).toMatch(/restart as +run_00000000000b, once this one is proven dead/)
+    expect(stdout).toMatch(/policy +standard, grace 10 s, slow after 5 min, .*stuck after 40 min: alert, total /)
+  })
+
+  it('[R16] alerts: a table, JSON, and only what was asked for', async () => {
+    alerts = [
+      fakeAlert({ workflow: `LINA${esc}[2J` }),
+      fakeAlert({
+        kind: 'TOTAL_TIMEOUT',
+        severity: 'WARNING',
+        resolvedAt: '2026-11-21T04:00:00.000Z',
+        why: 'It ended.',
+      }),
+    ]
+    const open = await cli(['alerts'])
+    expect(open).toMatchObject({ code: 0, stderr: '' })
+    expect(open.stdout).not.toContain(esc)
+    expect(lines(open.stdout).map((line) => line.replace(/ +/g, ' ').slice(0, 60))).toEqual([
+      'SINCE SEVERITY KIND RUN WORKFLOW UNTIL MESSAGE',
+      expect.stringMatching(/^2026-11-21T03:40:00.000Z CRITICAL STUCK run_0123456789ab/),
+      expect.stringMatching(/^2026-11-21T03:40:00.000Z WARNING TOTAL_TIMEOUT run_/),
+    ])
+    expect(asked.at(-1)).toMatchObject({ open: true, first: 50 })
+    const json = await cli(['alerts', '--all', '--run', id, '--limit', '1', '--json'])
+    expect(asked.at(-1)).toEqual({ runId: id, first: 1, after: null })
+    expect(lines(json.stdout).map((line) => JSON.parse(line).kind)).toEqual(['STUCK'])
+    expect((await cli(['alerts', '--follow', '--all'])).code).toBe(2)
+    expect((await cli(['alerts', '--limit', '0'])).code).toBe(2)
   })
 
   it('[M1] show says what stands in the way of a proof', async () => {

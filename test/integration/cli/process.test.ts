@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type SpawnedCli, spawnCli } from '../../support/cli.ts'
 import { type FakeGraphQLServer, startFakeGraphQLServer } from '../../support/fake-graphql-server.ts'
-import { fakeEvent, fakeRun, killedRun, pageOf } from '../../support/fake-runs.ts'
+import { fakeAlert, fakeEvent, fakeRun, killedRun, pageOf } from '../../support/fake-runs.ts'
 import { waitUntil } from '../../support/wait-until.ts'
 
 /** What only a process of its own can show: signals, broken pipes, lost connections, how long it takes to start. */
@@ -9,6 +9,8 @@ let server: FakeGraphQLServer
 const id = 'run_0123456789ab'
 /** Offsets from which the output was asked for. */
 const offsets: number[] = []
+/** Cursors after which the alerts were asked for. */
+const cursors: (string | null)[] = []
 let killRun: () => unknown = () => killedRun
 
 beforeAll(async () => {
@@ -27,6 +29,12 @@ beforeAll(async () => {
       runOutput: async function* ({ offset }: { offset: number }) {
         offsets.push(offset)
         yield { offset, next: offset + 7, text: `from ${offset}\n`, ended: false }
+        await server.subscriptionsEnd()
+      },
+      alerts: async function* ({ after }: { after?: string | null }) {
+        cursors.push(after ?? null)
+        const next = after == null ? 1 : Number(after) + 1
+        yield { cursor: String(next), alert: fakeAlert({ message: `alert ${next}` }) }
         await server.subscriptionsEnd()
       },
       // biome-ignore lint/correctness/useYield: a kill whose steps cannot be seen
@@ -55,6 +63,18 @@ it('[R40] Ctrl-C detaches from a followed run, and says that it goes on and how 
   expect(stderr).toBe(
     `${id}\nDetached: ${id} goes on. Watch it with: runwarden logs ${id} --follow. End it with: runwarden kill ${id}\n`,
   )
+})
+
+it('[R16] [R23] alerts --follow tells each one once, also after the connection was lost, until Ctrl-C', async () => {
+  const alerts = cli('alerts', '--follow')
+  await waitUntil(() => alerts.stdout().includes('alert 1'), 'the first alert', 10_000, alerts.stderr)
+  server.dropConnections()
+  await waitUntil(() => alerts.stdout().includes('alert 2'), 'the alert after the reconnect', 10_000, alerts.stderr)
+  alerts.child.kill('SIGINT')
+  const { code, stdout } = await alerts.ended
+  expect(code).toBe(130)
+  expect(stdout.match(/alert \d/g)).toEqual(['alert 1', 'alert 2'])
+  expect(cursors).toEqual([null, '1'])
 })
 
 it('[R40] following goes on where it was when the connection is lost', async () => {

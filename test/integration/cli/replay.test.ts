@@ -48,6 +48,7 @@ beforeAll(async () => {
   server = await startFakeGraphQLServer({
     Query: {
       run: (args: { id: string }) => (args.id === id ? { ...killedRun, ...links, timeline, phases } : null),
+      alerts: () => pageOf([]),
       runAt: (args: { revision: number; time: string }) => {
         asked.push(args)
         return then
