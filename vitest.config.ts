@@ -10,5 +10,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    // Vitest would leave a core free; tests of processes and sockets mostly wait.
+    maxWorkers: '100%',
   },
 })
