@@ -85,9 +85,10 @@ export function createControl(deps: ControlDeps): RunningControl {
     // Nobody reads an answer of the monitor, and with a slow projection each wait would hold up the run after it.
     audit: createAuditLog(store, deps.auditSpool, now, async () => {}),
     isReconciled: () => dispatcher.reconciled,
+    tellOfKill: dispatcher.tellOfKill,
   })
   const useCase: UseCaseDeps = {
-    ...{ store, host, audit, feed, hurried, now, projected },
+    ...{ store, host, audit, feed, hurried, now, projected, tellOfKill: dispatcher.tellOfKill },
     workflowsFollowed: (position) => followed(position, [workflowsProjection.name]),
     workflowNamesLike,
   }
@@ -110,6 +111,7 @@ export function createControl(deps: ControlDeps): RunningControl {
   async function close(): Promise<void> {
     closing.abort()
     await loops
+    await dispatcher.settle()
     await refusedAccess.settle()
   }
 

@@ -1,15 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { type Command, decide, type Rejection } from '../domain/decide.ts'
 import { type RunId, runStream } from '../domain/ids.ts'
-import type { RunState } from '../domain/run-state.ts'
 import type { EventStore } from '../event-store/event-store.ts'
 import type { RequestContext } from './control.ts'
 import { envelope, foldNew, type LoadedRun, loadRun } from './run-log.ts'
 
 export type Executed =
-  /** `position` of the run's last event. `joined`: nothing was written, for what was asked for is under way already. */
-  | { ok: true; state: RunState; position: number; joined: boolean }
-  | { ok: false; rejection: Rejection; run: LoadedRun | undefined }
+  /** `joined`: nothing was written, for what was asked for is under way already. */
+  ({ ok: true; joined: boolean } & LoadedRun) | { ok: false; rejection: Rejection; run: LoadedRun | undefined }
 
 /** Facts of a busy run come a few per second: this many lost races in a row mean a bug, not bad luck. */
 const attemptsMax = 50
@@ -41,7 +39,9 @@ export async function execute(
     )
     const appended = await store.append(runStream(runId), events, state?.revision ?? 'no-stream')
     if (appended.outcome === 'appended') {
-      return { ok: true, state: foldNew(state, events, runStream(runId)), position: appended.position, joined: false }
+      const { position } = appended
+      const order = run?.order ?? position - events.length + 1
+      return { ok: true, state: foldNew(state, events, runStream(runId)), order, position, joined: false }
     }
   }
   throw new Error(`${command.type} for ${runId} lost the race for its stream ${attemptsMax} times in a row`)

@@ -33,7 +33,10 @@ export async function forceCompleteRun(
   const recorded = await deps.audit.allowed<Recorded>(context, attempt, async () => {
     const known = runIdSchema.safeParse(runId)
     const executed = known.success ? await execute(deps.store, context, known.data, command, deps.now) : undefined
-    if (executed?.ok) return { result: { accepted: executed }, ...acceptance(executed, outcome) }
+    if (executed?.ok) {
+      deps.tellOfKill(executed)
+      return { result: { accepted: executed }, ...acceptance(executed, outcome) }
+    }
     const failure = executed === undefined ? notFound(runId) : await failureOf(deps, executed, runId)
     return { result: { failure }, outcome: failure.type, detail: failure.message }
   })

@@ -21,6 +21,14 @@ export type HostDispatcher = {
   run(signal: AbortSignal): Promise<void>
   /** The host has been told about every run that it knew when this process began. */
   readonly reconciled: boolean
+  /**
+   * Tells the host of a kill right after it was recorded, where `run` finds it only once the store has handed it round
+   * (20 ms, or seconds while it hangs). Only of a run that the host knows: one that it has yet to be told of takes its
+   * place in the queue first. Only a short cut: a failure is logged, and `run` tells the host all the same.
+   */
+  tellOfKill(run: Pick<LoadedRun, 'state' | 'order'>): void
+  /** Resolves when nothing of `tellOfKill` is under way. */
+  settle(): Promise<void>
 }
 
 /** A checkpoint costs a small file write; one per this many milliseconds bounds both the writes and the repetition. */
@@ -41,6 +49,7 @@ export function createHostDispatcher(
   let unreconciled: Set<RunId> | undefined
   /** Runs that the host could not be told about (its disk is full, say): each is tried again on its own. */
   const behind = new Set<RunId>()
+  const telling = new Set<Promise<void>>()
 
   async function run(signal: AbortSignal): Promise<void> {
     const after = await startingPoint()
@@ -121,7 +130,26 @@ export function createHostDispatcher(
     await host.want(desired(state, order, telemetrySequence))
   }
 
+  async function tellOfKill({ state, order }: Pick<LoadedRun, 'state' | 'order'>): Promise<void> {
+    const { runId, kill } = state
+    if (state.host !== host.hostId || kill === null || isFinished(state)) return
+    try {
+      // The fact numbers matter to a host that opens the run, which it has done here.
+      if ((await host.known()).includes(runId)) await host.want(desired(state, order, 0))
+    } catch (error) {
+      log.warn({ err: error, runId }, 'the host could not be told of a kill at once; the event tells it')
+    }
+  }
+
   return {
+    tellOfKill(run) {
+      const told = tellOfKill(run)
+      telling.add(told)
+      void told.then(() => telling.delete(told))
+    },
+    async settle() {
+      await Promise.all(telling)
+    },
     async prepare() {
       await startingPoint()
     },

@@ -103,7 +103,9 @@ async function request(
     if (loaded !== undefined) return { ok: true, ...loaded, joined: true }
   }
   const executed = await execute(deps.store, context, runId, command, deps.now)
-  return executed.ok ? executed : failureOf(executed, runId, deps)
+  if (!executed.ok) return failureOf(executed, runId, deps)
+  deps.tellOfKill(executed)
+  return executed
 }
 
 const conflict = (runId: RunId, idempotencyKey: string | undefined, earlier: KillKind): IdempotencyConflict => ({

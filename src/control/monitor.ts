@@ -13,6 +13,7 @@ import { type AlertLog, createAlertLog } from './alert-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import { delayOrAbort } from './delay.ts'
 import { type Executed, execute } from './execute.ts'
+import type { HostDispatcher } from './host-dispatcher.ts'
 import type { Log } from './log.ts'
 import { ask } from './queries/ask.ts'
 import { findRuns } from './queries/runs.ts'
@@ -26,6 +27,7 @@ export type MonitorDeps = {
   now: () => Date
   /** The host has been told about every run that it knew. Before that nobody is judged. */
   isReconciled: () => boolean
+  tellOfKill: HostDispatcher['tellOfKill']
   /** Milliseconds between two checks of all live runs. */
   intervalMs: number
 }
@@ -118,6 +120,7 @@ export function createMonitor(deps: MonitorDeps): Monitor {
     const details = { kind: 'graceful', limit: limit.limit, policy: state.policy.preset }
     await audit.allowed(context, { action: 'killRun', target: runId, reason: limit.reason, details }, async () => {
       const executed = await decide()
+      if (executed.ok) deps.tellOfKill(executed)
       return { result: executed, ...outcomeOf(executed, limit) }
     })
   }

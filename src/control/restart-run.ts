@@ -58,7 +58,9 @@ async function request(deps: UseCaseDeps, context: RequestContext, input: Restar
     ...{ workflow: loaded.state.workflow, ...parameters },
   }
   const executed = await execute(deps.store, context, known.data, command, deps.now)
-  return executed.ok ? executed : notFound(input.runId)
+  if (!executed.ok) return notFound(input.runId)
+  deps.tellOfKill(executed)
+  return executed
 }
 
 type RestartParameters = Pick<RequestRestart, 'workflowVersion' | 'launch' | 'policy' | 'labels'>

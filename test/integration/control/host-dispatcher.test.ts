@@ -45,6 +45,8 @@ const told = (runId: string, times = 1) =>
     return wishes.length >= times && wishes
   }, `the host to be told ${times} times about ${runId}`)
 
+const context = { actor: user, correlationId: 'test' }
+
 const cleaned: RunEventBody[] = [
   event('ProcessExited', { status: 0, at: '2026-01-01T00:00:05.000Z' }),
   event('RunCleaned', { failedSteps: [] }),
@@ -95,7 +97,6 @@ it('[R1] a kill that another control process recorded in the same store reaches 
   const runId = await world.requestRun()
   beginDispatcher()
   await told(runId)
-  const context = { actor: user, correlationId: 'elsewhere' }
   await execute(world.otherStore(), context, runId, requestKill('force'), () => new Date())
   await world.until(() => host.wanted.at(-1)?.kill?.kind === 'force', 'the kill')
 })
@@ -123,6 +124,37 @@ it('[R14] runs that the host has on its disk come first, and are told even when 
   const [wish] = await told(known)
   expect(wish?.kill?.kind).toBe('force')
   await world.until(() => dispatcher.reconciled, 'the host to be reconciled')
+})
+
+it('[R11] tells of a kill at once, but neither of a run that waits for its turn nor of another host’s', async () => {
+  const dispatcher = createHostDispatcher(world.store, host.link, fakeCheckpoint(0), world.log, () => new Date())
+  const [known, waiting, foreign] = [newRunId(), newRunId(), newRunId()]
+  host.script.known = [known, foreign]
+  const order = await world.append(known, requestedAs(known))
+  await world.append(waiting, requestedAs(waiting))
+  await world.append(foreign, requested({ runId: foreign, host: 'host_ffffffffffff' }))
+  for (const runId of [known, waiting, foreign]) {
+    const killed = await execute(world.store, context, runId, requestKill('force'), () => new Date())
+    if (!killed.ok) throw new Error(killed.rejection.code)
+    dispatcher.tellOfKill(killed)
+  }
+  await dispatcher.settle()
+  expect(host.wanted).toMatchObject([{ runId: known, order, kill: { kind: 'force' } }])
+})
+
+it('[R11] a kill that the host could not be told of at once is told by its event', async () => {
+  const runId = await world.requestRun()
+  const { dispatcher } = beginDispatcher()
+  await told(runId)
+  host.script.known = [runId]
+  host.script.beforeWant = () => Promise.reject(new Error('EIO'))
+  const killed = await execute(world.store, context, runId, requestKill('force'), () => new Date())
+  if (!killed.ok) throw new Error(killed.rejection.code)
+  dispatcher.tellOfKill(killed)
+  await dispatcher.settle()
+  expect(world.lines).toContain('warn: the host could not be told of a kill at once; the event tells it')
+  host.script.beforeWant = async () => {}
+  await world.until(() => host.wanted.at(-1)?.kill?.kind === 'force', 'the host to be told')
 })
 
 it('leaves runs of other hosts alone', async () => {

@@ -36,6 +36,8 @@ let directory: ReturnType<typeof makeTemporaryDirectory>
 /** Of the injected clock: milliseconds since the runs' start. */
 let elapsedMs: number
 let reconciled: boolean
+/** Whose kills the host was told of at once. */
+let told: RunId[]
 beforeEach(async () => {
   world = await openControlWorld()
   projector = world.project()
@@ -43,6 +45,7 @@ beforeEach(async () => {
   directory = makeTemporaryDirectory()
   elapsedMs = 0
   reconciled = true
+  told = []
 })
 afterEach(async () => {
   await world.close()
@@ -57,6 +60,7 @@ function createTestMonitor() {
   return createMonitor({
     ...{ store: world.store, pool: world.pool, host: host.link, audit, log: world.log, now },
     isReconciled: () => reconciled,
+    tellOfKill: ({ state }) => void (state.kill !== null && told.push(state.runId)),
     intervalMs: 5_000,
   })
 }
@@ -153,6 +157,7 @@ describe('[R16] [R17] acceptance under an injected clock, a check every 5 s', ()
     const runIds = await Promise.all(Array.from({ length: 7 }, () => begin()))
     await checkAt(31 * minutes, runIds)
     for (const runId of runIds) expect(await killOf(runId)).toBeDefined()
+    expect(told.toSorted()).toEqual(runIds.toSorted())
   })
 })
 

@@ -10,9 +10,10 @@ import type { UseCaseDeps } from '../../../src/control/use-case.ts'
 import type { FactBody } from '../../../src/domain/host-link.ts'
 import { runStream } from '../../../src/domain/ids.ts'
 import type { RunEventBody } from '../../../src/domain/run-events.ts'
+import type { EventStore } from '../../../src/event-store/event-store.ts'
 import { type ControlWorld, openControlWorld } from '../../support/control-world.ts'
 import { newRunId } from '../../support/projection-world.ts'
-import { event, receipt, root, sigtermSent, started, unproven, user } from '../../support/run-events.ts'
+import { event, receipt, requested, root, sigtermSent, started, unproven, user } from '../../support/run-events.ts'
 import { type ScriptedHost, scriptedHost } from '../../support/scripted-host.ts'
 import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
 
@@ -58,6 +59,14 @@ afterEach(async () => {
   await control.close()
   await world.close()
   directory.remove()
+})
+
+/** A store that answers, while what it should tell by itself is not heard. */
+const handingRoundNothing = (store: EventStore): EventStore => ({
+  ...store,
+  async *subscribe({ signal }) {
+    await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  },
 })
 
 const command = ['sleep', '1']
@@ -299,6 +308,24 @@ describe('killRun', () => {
     await fragile.close()
   })
 
+  it.each([
+    ['killRun', (runId: string) => control.killRun(context(), { runId }, AbortSignal.abort())],
+    ['restartRun', (runId: string) => control.restartRun(context(), { runId }, AbortSignal.abort())],
+    ['forceCompleteRun', (runId: string) => control.forceCompleteRun(context(), { runId }, AbortSignal.abort())],
+  ])('[R11] %s tells the host at once, though the store hands round no event', async (_name, ask) => {
+    await control.close()
+    const runId = newRunId()
+    const order = await world.append(runId, requested({ runId }))
+    await world.append(runId, started())
+    host.script.known = [runId]
+    control = create({ store: handingRoundNothing(world.store) })
+    await control.start()
+    expect(await ask(runId)).toMatchObject({ joined: false, waitExpired: true })
+    const kill = { kind: 'graceful', graceMs: 3_000 }
+    await world.until(() => host.wanted.at(-1)?.kill, 'the host to be told')
+    expect(host.wanted.at(-1)).toMatchObject({ runId, order, kill })
+  })
+
   it('[R14] while the store is away a kill says so, changes nothing, and the refusal is recorded once it is back', async () => {
     const runId = await startedRun()
     const before = host.wanted.length
@@ -333,6 +360,7 @@ describe('an answer', () => {
         asked.push({ position, head: await world.store.head() })
         return state
       },
+      tellOfKill: () => {},
       workflowsFollowed: async () => {},
       workflowNamesLike: async () => [],
     }
