@@ -4,12 +4,13 @@ import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { LocalKillOptions, LocalKillResult } from './cli/composed.ts'
 import { createAuditLog } from './control/audit-log.ts'
-import { type AuditSpool, createAuditSpool } from './control/audit-spool.ts'
+import { type AuditSpool, createAuditSpool, leaveBesideSpool } from './control/audit-spool.ts'
 import type { RequestContext } from './control/control.ts'
 import { delayOrAbort } from './control/delay.ts'
 import { type AskedHost, answerOfHost, killWithoutStore } from './control/emergency-kill.ts'
 import type { Log } from './control/log.ts'
 import type { RequestKill } from './domain/decide.ts'
+import type { NewEvent } from './domain/event.ts'
 import type { HostLink } from './domain/host-link.ts'
 import { runIdSchema } from './domain/ids.ts'
 import { StoreUnavailable } from './event-store/event-store.ts'
@@ -31,15 +32,13 @@ export type LocalKillDeps = {
  * server finds it; no database is needed.
  */
 export async function killLocally(options: LocalKillOptions, deps: LocalKillDeps): Promise<LocalKillResult> {
-  if (deps.env.RUNWARDEN_RUN_ID === options.runId) {
-    const message = `This command was started inside ${options.runId} itself, and would die in the middle of the kill.`
-    return { type: 'refused', reason: 'denied', message, wayOut: 'Run it from outside of the run.' }
-  }
   try {
     const owned = await becomeOwner(resolveDataDirectory(deps.env, process.getuid?.() ?? -1))
     if ('refusal' in owned) return owned.refusal
+    if (deps.env.RUNWARDEN_RUN_ID === options.runId)
+      return refuse(owned.directory, insideOf(options.runId), options, deps)
     const claim = await claimSoon(owned.directory, options)
-    if (!claim.ok) return heldByOther(owned.directory, claim)
+    if (!claim.ok) return refuse(owned.directory, heldByOther(owned.directory, claim), options, deps)
     try {
       return await killIn(owned.directory, options, deps)
     } finally {
@@ -52,6 +51,34 @@ export async function killLocally(options: LocalKillOptions, deps: LocalKillDeps
 }
 
 type Refused = Extract<LocalKillResult, { type: 'refused' }>
+
+const insideOf = (runId: string): Refused => ({
+  type: 'refused',
+  reason: 'denied',
+  message: `This command was started inside ${runId} itself, and would die in the middle of the kill.`,
+  wayOut: 'Run it from outside of the run.',
+})
+
+/** No refusal is silent: whoever owns the directory records it. */
+async function refuse(
+  directory: string,
+  refusal: Refused,
+  options: LocalKillOptions,
+  { warn }: LocalKillDeps,
+): Promise<Refused> {
+  const beside = {
+    add: (stream: string, event: NewEvent) => leaveBesideSpool(spoolPath(directory), stream, event),
+    flush: async () => {},
+  }
+  try {
+    await createAuditLog(noStore, beside, now, async () => {}).denied(requester(), attemptOf(options), refusal.message)
+  } catch (error) {
+    warn(`This refusal could not be recorded: ${(error as Error).message}`)
+  }
+  return refusal
+}
+
+const spoolPath = (directory: string) => join(directory, 'audit-spool.jsonl')
 
 /**
  * What lies in the directory must go on belonging to its owner, so root becomes that account. It can do no less then
@@ -116,7 +143,7 @@ async function killIn(directory: string, options: LocalKillOptions, { warn }: Lo
       [readIdentity(process.pid), postmasterOf(directory)].filter((known) => known !== undefined),
   })
   try {
-    const asked = await ask(host, createAuditSpool(join(directory, 'audit-spool.jsonl'), log), options)
+    const asked = await ask(host, createAuditSpool(spoolPath(directory), log), options)
     if (asked === undefined) {
       const message = `There is no run ${options.runId} in the data directory ${directory}. Nothing was signalled.`
       const wayOut = 'Where its server has another data directory, name that with RUNWARDEN_DATA_DIR.'
@@ -132,18 +159,13 @@ async function killIn(directory: string, options: LocalKillOptions, { warn }: Lo
 }
 
 /** The attempt is in the spool before the host is asked, and its outcome after. undefined: there is no such run. */
-async function ask(
-  host: HostLink,
-  spool: AuditSpool,
-  { runId, reason, idempotencyKey }: LocalKillOptions,
-): Promise<AskedHost | undefined> {
-  const context: RequestContext = { actor: { kind: 'user', id: userName() }, correlationId: randomUUID() }
-  const details = { kind: 'emergency', idempotencyKey, withoutServer: true }
-  const attempt = { action: 'killRun' as const, target: runId, reason, details }
+async function ask(host: HostLink, spool: AuditSpool, options: LocalKillOptions): Promise<AskedHost | undefined> {
+  const { runId, reason, idempotencyKey } = options
+  const context = requester()
   const audit = createAuditLog(noStore, spool, now, async () => {})
   return audit.allowed(
     context,
-    attempt,
+    attemptOf(options),
     async () => {
       const known = runIdSchema.safeParse(runId)
       if (!known.success) return { result: undefined, outcome: 'RunNotFound', detail: 'That is no run id.' }
@@ -154,6 +176,13 @@ async function ask(
     { evenWhileAway: true },
   )
 }
+
+const requester = (): RequestContext => ({ actor: { kind: 'user', id: userName() }, correlationId: randomUUID() })
+
+const attemptOf = ({ runId, reason, idempotencyKey }: LocalKillOptions) => ({
+  ...{ action: 'killRun' as const, target: runId, reason },
+  details: { kind: 'emergency', idempotencyKey, withoutServer: true },
+})
 
 const now = () => new Date()
 

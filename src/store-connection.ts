@@ -8,7 +8,6 @@ import { bindToStore } from './data-binding.ts'
 import { type EventStore, StoreUnavailable } from './event-store/event-store.ts'
 import { createPostgresEventStore } from './event-store/postgres.ts'
 import { type DatabaseConnection, databaseAt, isUnavailable, openPool } from './postgres/connection.ts'
-import type { EmbeddedPostgres } from './postgres/embedded.ts'
 import { migrate } from './postgres/migrate.ts'
 
 export type StoreConnection = {
@@ -28,7 +27,7 @@ export type StoreConnection = {
 /** @param embedded undefined where both URLs are configured. */
 export function openStore(
   config: Config,
-  embedded: EmbeddedPostgres | undefined,
+  embedded: DatabaseConnection | undefined,
   dataDirectory: string,
   log: Log,
 ): StoreConnection {
@@ -79,7 +78,7 @@ export function openStore(
   return { store, projector, pool, away: () => why, connect, close }
 }
 
-function embeddedConnection(embedded: EmbeddedPostgres | undefined): DatabaseConnection {
+function embeddedConnection(embedded: DatabaseConnection | undefined): DatabaseConnection {
   if (embedded === undefined) throw new Error('neither a database URL nor the embedded server is there')
-  return embedded.connection
+  return embedded
 }

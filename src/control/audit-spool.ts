@@ -1,4 +1,6 @@
-import { type FileHandle, open, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { z } from 'zod'
 import { eventMetadataSchema, type NewEvent } from '../domain/event.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
@@ -47,10 +49,43 @@ export function createAuditSpool(path: string, log: Log): AuditSpool {
         await store.append(entry.stream, [entry.event], 'any')
         inMemory.shift()
       }
+      for (const left of await leftBeside(path)) {
+        for (const entry of entriesOf(await readFile(left, 'utf8'), log))
+          await store.append(entry.stream, [entry.event], 'any')
+        await rm(left)
+      }
     })
   }
 
   return { add, flush }
+}
+
+/**
+ * For a process that does not own the spool, and so must not write into it: each attempt is left in a file of its own,
+ * which the owner moves into the store. @throws where the disk does not take it
+ */
+export async function leaveBesideSpool(path: string, stream: string, event: NewEvent): Promise<void> {
+  const directory = besideOf(path)
+  await mkdir(directory, { recursive: true, mode: 0o700 })
+  if ((await readdir(directory)).length >= besideMax) throw new Error(`${directory} is full`)
+  const file = join(directory, randomUUID())
+  await writeFile(file, JSON.stringify({ stream, event }), { mode: 0o600, flush: true })
+  await rename(file, `${file}.jsonl`)
+}
+
+/** So that a loop of refused attempts cannot fill the disk. */
+const besideMax = 1_000
+
+const besideOf = (path: string) => `${path}.d`
+
+async function leftBeside(path: string): Promise<string[]> {
+  try {
+    const names = await readdir(besideOf(path))
+    return names.filter((name) => name.endsWith('.jsonl')).map((name) => join(besideOf(path), name))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
 }
 
 /** Each begins when the one before has ended. */

@@ -37,14 +37,13 @@ export async function writeAccessRules(home: string): Promise<string[]> {
 }
 
 /**
- * A private directory for the socket: beside the data where the path is short enough, else under a short directory,
- * named by the data's device and inode so that it is found again.
+ * Where the socket belongs: beside the data where the path is short enough, else under a short directory, named by the
+ * data's device and inode so that it is found again.
  * @param shortDirectories where to go when it is too long
- * @throws EmbeddedPostgresError SOCKET_PATH_TOO_LONG, PERMISSION_DENIED (somebody else's directory is in its place)
+ * @throws EmbeddedPostgresError SOCKET_PATH_TOO_LONG
  */
-export async function makeSocketDirectory(
+export async function chooseSocketDirectory(
   home: string,
-  account: Account,
   shortDirectories: readonly string[] = process.getuid?.() === 0 ? ['/run', tmpdir()] : [tmpdir()],
 ): Promise<string> {
   const { dev, ino } = await lstat(home, { bigint: true })
@@ -58,11 +57,11 @@ export async function makeSocketDirectory(
       'SOCKET_PATH_TOO_LONG',
       `No socket fits below ${home}, nor below ${shortDirectories.join(' or ')}: its path may have ${socketPathMaxBytes} bytes. Set RUNWARDEN_DATA_DIR to a shorter path, or TMPDIR.`,
     )
-  await makePrivate(directory, account)
   return directory
 }
 
-async function makePrivate(directory: string, account: Account): Promise<void> {
+/** Made for the socket, and private. @throws EmbeddedPostgresError PERMISSION_DENIED: somebody else's is in its place */
+export async function makeSocketDirectory(directory: string, account: Account): Promise<void> {
   try {
     await mkdir(directory, { mode: 0o700 })
     await chown(directory, account.uid, account.gid)

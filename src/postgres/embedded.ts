@@ -1,10 +1,17 @@
-import { closeSync } from 'node:fs'
+import { closeSync, existsSync } from 'node:fs'
 import { chmod, lstat, mkdir, realpath, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { isAlive, isGone } from '../os/process-identity.ts'
-import { checkReach, makeSocketDirectory, removeSocketDirectory, socketName, writeAccessRules } from './access.ts'
+import {
+  checkReach,
+  chooseSocketDirectory,
+  makeSocketDirectory,
+  removeSocketDirectory,
+  socketName,
+  writeAccessRules,
+} from './access.ts'
 import { type Account, chooseAccount } from './account.ts'
 import { findBinaryPackage, prepareBinaries } from './binaries.ts'
 import { prepareCluster } from './cluster.ts'
@@ -43,18 +50,38 @@ export type EmbeddedPostgres = {
   exited: Promise<PostmasterExit>
 }
 
+/** What is known before it runs. */
+export type PreparedPostgres = {
+  /** Where it will serve. */
+  connection: EmbeddedConnection
+  account: string
+  /** Nothing was ever stored here: a start has all of the database to make. */
+  isNew: boolean
+  /** Of the postmaster that was adopted or started last, whether it takes connections yet or not. */
+  identity(): ProcessIdentity | undefined
+  /**
+   * Starts or adopts it, and waits until it takes connections.
+   * @throws EmbeddedPostgresError; the reason of the signal when it aborted, with nothing left running
+   */
+  start(): Promise<EmbeddedPostgres>
+}
+
 const database = 'runwarden'
 /** Recovery after a crash replays at most max_wal_size: seconds, on a slow disk minutes. */
 const startTimeoutMs = 5 * 60_000
 /** A killed postmaster's children notice its death and let go of the shared memory within milliseconds. */
 const remainsTimeoutMs = 20_000
 
+/** Prepared and started. @throws as both do */
+export const startEmbeddedPostgres = async (options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> =>
+  (await prepareEmbeddedPostgres(options)).start()
+
 /**
  * A real PostgreSQL in `<dataDirectory>/postgres`, reachable through a socket that only we may open. Made when there is
  * none, adopted when it is already running.
- * @throws EmbeddedPostgresError; the reason of `signal` when it aborted, with nothing left running
+ * @throws EmbeddedPostgresError
  */
-export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+export async function prepareEmbeddedPostgres(options: EmbeddedPostgresOptions): Promise<PreparedPostgres> {
   const { signal, log = () => {} } = options
   signal?.throwIfAborted()
   const home = await prepareHome(options.dataDirectory)
@@ -63,28 +90,48 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions): P
     await ownerOf(home),
   )
   await checkReach(home, account, signal)
-  const running = await findRunning(home, signal)
-  const postmaster = running ?? (await start(home, account, log, signal))
-  if (running !== undefined) log(`adopted the PostgreSQL that was left running (pid ${running.identity.pid})`)
-  try {
-    await ensureDatabase(postmaster.socketDirectory, database)
-  } catch (error) {
-    await stopPostmaster(postmaster.identity)
-    throw saysDiskFull(String(error)) ? diskFull(home, error) : error
+  const socketDirectory = await findSocketDirectory(home)
+  const connection = connectionTo(socketDirectory, database)
+  let identity: ProcessIdentity | undefined
+  const begun = (postmaster: Postmaster) => {
+    identity = postmaster.identity
   }
-  const logKeeper = serverLog(logPath(home)).keepShort((error) => log(`cannot shorten PostgreSQL's log: ${error}`))
-  void postmaster.exited.then(logKeeper.stop)
-  return {
-    connection: connectionTo(postmaster.socketDirectory, database),
-    adopted: running !== undefined,
-    identity: postmaster.identity,
-    account: account.name,
-    async stop() {
+
+  async function startOrAdopt(): Promise<EmbeddedPostgres> {
+    const running = await findRunning(home, begun, signal)
+    const place = { home, account, socketDirectory }
+    const postmaster = running ?? (await start(place, begun, log, signal))
+    if (running !== undefined) log(`adopted the PostgreSQL that was left running (pid ${running.identity.pid})`)
+    try {
+      await ensureDatabase(socketDirectory, database)
+    } catch (error) {
       await stopPostmaster(postmaster.identity)
-      await removeSocketDirectory(postmaster.socketDirectory)
-    },
-    exited: postmaster.exited,
+      throw saysDiskFull(String(error)) ? diskFull(home, error) : error
+    }
+    const logKeeper = serverLog(logPath(home)).keepShort((error) => log(`cannot shorten PostgreSQL's log: ${error}`))
+    void postmaster.exited.then(logKeeper.stop)
+    return {
+      connection,
+      adopted: running !== undefined,
+      identity: postmaster.identity,
+      account: account.name,
+      async stop() {
+        await stopPostmaster(postmaster.identity)
+        await removeSocketDirectory(socketDirectory)
+      },
+      exited: postmaster.exited,
+    }
   }
+
+  const isNew = !existsSync(clusterPath(home))
+  return { connection, account: account.name, isNew, identity: () => identity, start: startOrAdopt }
+}
+
+/** That of the postmaster which is there, whatever TMPDIR was when it was started. */
+async function findSocketDirectory(home: string): Promise<string> {
+  const serving = whoServes(clusterPath(home))
+  if (serving.state === 'running' && serving.socketDirectory !== '') return serving.socketDirectory
+  return chooseSocketDirectory(home)
 }
 
 const clusterPath = (home: string) => join(home, 'cluster')
@@ -112,7 +159,11 @@ async function ownerOf(home: string): Promise<number | undefined> {
 }
 
 /** A live postmaster of this cluster, ready for connections; what a dead one left in the way is removed. */
-async function findRunning(home: string, signal: AbortSignal | undefined): Promise<Postmaster | undefined> {
+async function findRunning(
+  home: string,
+  begun: (postmaster: Postmaster) => void,
+  signal: AbortSignal | undefined,
+): Promise<Postmaster | undefined> {
   const deadline = Date.now() + remainsTimeoutMs
   while (Date.now() < deadline) {
     const serving = whoServes(clusterPath(home))
@@ -128,6 +179,7 @@ async function findRunning(home: string, signal: AbortSignal | undefined): Promi
     }
     if (serving.socketDirectory !== '') {
       const postmaster = adoptPostmaster(serving.identity, serving.socketDirectory)
+      begun(postmaster)
       // Or it was on its way out: our predecessor was stopping it.
       if (await becameReady(postmaster, signal)) return postmaster
     }
@@ -146,15 +198,15 @@ async function removeLocks(home: string, socketDirectory: string): Promise<void>
 }
 
 async function start(
-  home: string,
-  account: Account,
+  { home, account, socketDirectory }: { home: string; account: Account; socketDirectory: string },
+  begun: (postmaster: Postmaster) => void,
   log: (message: string) => void,
   signal: AbortSignal | undefined,
 ): Promise<Postmaster> {
   const binaries = await prepareBinaries(await findBinaryPackage(), account, home, signal)
   const made = await prepareCluster(home, account, binaries, signal)
   if (made === 'made') log(`made a PostgreSQL ${binaries.majorVersion} database in ${clusterPath(home)}`)
-  const socketDirectory = await makeSocketDirectory(home, account)
+  await makeSocketDirectory(socketDirectory, account)
   const rules = await writeAccessRules(home)
   const launch = {
     cluster: clusterPath(home),
@@ -168,6 +220,7 @@ async function start(
     const before = output.size()
     const logFd = output.open()
     const postmaster = await spawnPostmaster(binaries.postgres, { ...launch, logFd }).finally(() => closeSync(logFd))
+    begun(postmaster)
     if (await becameReady(postmaster, signal)) return postmaster
     const said = output.tail(before)
     if (!saysRemains(said) || Date.now() > deadline) throw startFailure(said, home)

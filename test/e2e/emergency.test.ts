@@ -187,6 +187,25 @@ describe('[R4] [R14] [M1] an emergency kill while PostgreSQL is away', () => {
   }, 90_000)
 })
 
+it('[R14] [M1] a server that starts on a PostgreSQL that hangs serves without it, and kills', async () => {
+  const id = await startRun()
+  await server.crash()
+  const stopped = postgresProcesses()
+  signalEach(stopped, 'SIGSTOP')
+  try {
+    server = await startTestServer({ dataDirectory: directory.path, until: 'live' })
+    expect(server.output()).toContain('NOT READY')
+    expect((await fetch(`${server.url}/readyz`)).status).toBe(503)
+    expect(await killRun({ runId: id, emergency: true })).toMatchObject({ success: true, receipt: { proven: true } })
+    expect(markedProcesses(id)).toEqual([])
+  } finally {
+    signalEach(stopped, 'SIGCONT')
+  }
+  const backAt = new Date().toISOString()
+  await ready()
+  await expectRecord(id, admin, backAt, ['SamplingInterrupted'])
+}, 90_000)
+
 type CliEnd = { code: number; stdout: string; stderr: string }
 
 /** The command line as a user has it. */
@@ -267,6 +286,7 @@ describe('[R4] [R14] [R40] an emergency kill without a server', () => {
     } finally {
       process.kill(server.identity.pid, 'SIGCONT')
     }
+    await expectAudit(id, [['DENIED', null]])
     expect(await cli(['kill', id, '--force'])).toMatchObject({ code: 0 })
   }, 90_000)
 

@@ -1,7 +1,6 @@
 import { expect, it } from 'vitest'
 import { readConfig } from '../../src/config.ts'
 import { StoreUnavailable } from '../../src/event-store/event-store.ts'
-import type { EmbeddedPostgres } from '../../src/postgres/embedded.ts'
 import { openStore } from '../../src/store-connection.ts'
 import { recordingLog } from '../support/control-world.ts'
 import { createTestDatabase } from '../support/database.ts'
@@ -10,10 +9,8 @@ import { makeTemporaryDirectory } from '../support/temporary-directory.ts'
 it('[R14] a store that goes away again just after it was reached can be used once it is back', async () => {
   const database = await createTestDatabase()
   const directory = makeTemporaryDirectory()
-  // Only where it is matters here.
-  const embedded = { connection: database.connection } as EmbeddedPostgres
   const { log } = recordingLog()
-  const connection = openStore(readConfig({}), embedded, directory.path, log)
+  const connection = openStore(readConfig({}), database.connection, directory.path, log)
   try {
     expect(connection.away()).toBeDefined()
     const whileOpened: (string | undefined)[] = []

@@ -142,6 +142,8 @@ async function goOn({ kind, key }: Saga): Promise<void> {
   await request.ask(runId, key)
   if (kind !== 'restart') return
   const newRun = await newRunOf(runId)
+  // A kill that came before its first line would leave nothing to show that it ran once.
+  await waitUntil(() => isDeaf(newRun), `${newRun} to live`, 20_000)
   await requests.kill.ask(newRun, `${key}, the new run`)
   await finished(newRun)
 }

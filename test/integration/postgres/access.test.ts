@@ -1,7 +1,7 @@
 import { chownSync, mkdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { makeSocketDirectory } from '../../../src/postgres/access.ts'
+import { chooseSocketDirectory, makeSocketDirectory } from '../../../src/postgres/access.ts'
 import { type Account, chooseAccount } from '../../../src/postgres/account.ts'
 import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
 
@@ -24,22 +24,23 @@ describe('the directory of the socket', () => {
   }
 
   it('is private, and beside the data', async () => {
-    const made = await makeSocketDirectory(directory.path, account)
+    const made = await chooseSocketDirectory(directory.path)
     expect(made).toBe(join(directory.path, 'socket'))
+    await makeSocketDirectory(made, account)
+    await makeSocketDirectory(made, account)
     expect(statSync(made)).toMatchObject({ uid: account.uid, mode: 0o40700 })
-    expect(await makeSocketDirectory(directory.path, account), 'again').toBe(made)
   })
 
   it('is the same short one each time where that is too long', async () => {
     const home = deepHome()
-    const made = await makeSocketDirectory(home, account, [directory.path])
+    const made = await chooseSocketDirectory(home, [directory.path])
     expect(made).toMatch(new RegExp(`^${directory.path}/runwarden-`))
-    expect(await makeSocketDirectory(home, account, [directory.path])).toBe(made)
+    expect(await chooseSocketDirectory(home, [directory.path])).toBe(made)
   })
 
   it('is refused where no path is short enough', async () => {
     const home = deepHome()
-    await expect(makeSocketDirectory(home, account, [home])).rejects.toMatchObject({
+    await expect(chooseSocketDirectory(home, [home])).rejects.toMatchObject({
       code: 'SOCKET_PATH_TOO_LONG',
       message: expect.stringContaining(
         `${home}: its path may have 107 bytes. Set RUNWARDEN_DATA_DIR to a shorter path`,
@@ -48,15 +49,14 @@ describe('the directory of the socket', () => {
   })
 
   it("is refused where somebody else's is in its place, or a symlink", async () => {
-    const made = await makeSocketDirectory(directory.path, account)
-    rmSync(made, { recursive: true })
+    const made = await chooseSocketDirectory(directory.path)
     symlinkSync('/tmp', made)
-    await expect(makeSocketDirectory(directory.path, account)).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
+    await expect(makeSocketDirectory(made, account)).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
     if (!isRoot) return
     rmSync(made)
     mkdirSync(made)
     chownSync(made, 65534, 65534)
-    await expect(makeSocketDirectory(directory.path, account)).rejects.toMatchObject({
+    await expect(makeSocketDirectory(made, account)).rejects.toMatchObject({
       code: 'PERMISSION_DENIED',
       message: expect.stringContaining("is uid 65534's"),
     })
