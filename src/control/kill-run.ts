@@ -1,6 +1,7 @@
 import type { RequestKill } from '../domain/decide.ts'
 import { isOwner } from '../domain/event.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
+import { survivorsText } from '../domain/receipt.ts'
 import type { KillKind } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
 import { StoreUnavailable } from '../event-store/event-store.ts'
@@ -171,11 +172,11 @@ const reachedBy: Record<KillWait, (run: RunState) => boolean> = {
 }
 
 function messageOf(run: RunState, proven: boolean): string {
-  const survivors = run.receipt?.processes.filter((process) => process.goneAt === null).length ?? 0
   if (run.status === 'KILL_UNVERIFIED') {
-    return survivors === 0
+    const survivors = run.receipt === null ? '' : survivorsText(run.receipt)
+    return survivors === ''
       ? 'NOT PROVEN DEAD: nobody was found alive, but a check of the receipt did not pass. The host goes on checking.'
-      : `NOT PROVEN DEAD: ${survivors} process(es) could not be shown to be gone; the receipt names them. The host goes on checking.`
+      : `NOT PROVEN DEAD: still there: ${survivors}; the receipt says more. The host goes on checking.`
   }
   if (proven && run.status === 'KILLED') {
     return run.cleanup.doneAt === null

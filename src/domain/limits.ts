@@ -1,6 +1,7 @@
 import type { AlertKind } from './alert-events.ts'
 import { type Classification, classify, evidenceOf, isInitializing, watchedMs } from './classify.ts'
 import { duration } from './duration.ts'
+import { survivorsText } from './receipt.ts'
 import type { Evidence } from './run-events.ts'
 import { isTerminal, type RunState } from './run-state.ts'
 
@@ -63,5 +64,8 @@ function warning({ policy }: RunState, age: number): string {
   return `No turn yet after ${duration(age)} in initialization; ${then} at ${duration(policy.stuckAfterMs)}.`
 }
 
-const unverified = ({ runId }: RunState) =>
-  `The kill of ${runId} could not be proven: something of it may still live. It keeps its slot.`
+function unverified({ runId, receipt }: RunState): string {
+  const survivors = receipt === null ? '' : survivorsText(receipt)
+  const who = survivors === '' ? 'something of it may still live' : `still there: ${survivors}`
+  return `The kill of ${runId} could not be proven; ${who}. It keeps its slot and its workspace; its host goes on looking.`
+}

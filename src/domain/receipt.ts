@@ -74,3 +74,19 @@ export const receiptSchema = z.object({
   notCovered: z.array(z.string()),
 })
 export type Receipt = z.infer<typeof receiptSchema>
+
+/** Those who were not seen to be gone. */
+export const survivorsOf = ({ processes }: Pick<Receipt, 'processes'>) =>
+  processes.filter(({ goneAt }) => goneAt === null)
+
+const namedMax = 3
+
+/** For people, such as `pid 4243 (state D in nfs_wait_bit_killable)`; empty where nobody is known to be left. */
+export function survivorsText(receipt: Pick<Receipt, 'processes'>): string {
+  const survivors = survivorsOf(receipt)
+  const named = survivors.slice(0, namedMax).map(({ identity, state, wchan }) => {
+    const where = wchan === undefined ? '' : ` in ${wchan}`
+    return `pid ${identity.pid}${state === undefined ? '' : ` (state ${state}${where})`}`
+  })
+  return [...named, ...(survivors.length > namedMax ? [`${survivors.length - namedMax} more`] : [])].join(', ')
+}

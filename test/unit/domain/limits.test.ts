@@ -5,6 +5,7 @@ import { type Policy, resolvePolicy } from '../../../src/domain/policy.ts'
 import { given, stateAfter } from '../../support/decider-spec.ts'
 import {
   event,
+  identity,
   killRequested,
   phase,
   placed,
@@ -244,5 +245,18 @@ describe('[R16] [R21] alerts', () => {
       event('KillUnverified', { receipt: unproven() }),
     ]
     expect(kinds(history, minutes)).toEqual(['KILL_UNVERIFIED'])
+    expect(alertsDue(stateAfter(history), sinceStart(minutes))[0]?.message).toContain('something of it may still live')
+  })
+
+  it('[M1] names who is still there, where it waits, and that its slot is held', () => {
+    const alive = (pid: number) => ({
+      ...{ identity: identity(pid), command: 'cat', foundBy: ['root' as const], signals: [], goneAt: null },
+      ...(pid === 4242 && { state: 'D', wchan: 'nfs_wait_bit_killable' }),
+    })
+    const receipt = unproven({ processes: [4242, 4243, 4244, 4245].map(alive), processCount: 4 })
+    const history = [...under(standard), killRequested(), sigkillSent(), event('KillUnverified', { receipt })]
+    expect(alertsDue(stateAfter(history), sinceStart(minutes))[0]?.message).toMatch(
+      /still there: pid 4242 \(state D in nfs_wait_bit_killable\), pid 4243, pid 4244, 1 more\. It keeps its slot/,
+    )
   })
 })
