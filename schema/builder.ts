@@ -2,6 +2,7 @@ import SchemaBuilder from '@pothos/core'
 import RelayPlugin from '@pothos/plugin-relay'
 import ScopeAuthPlugin from '@pothos/plugin-scope-auth'
 import { GraphQLError } from 'graphql'
+import { z } from 'zod'
 import type { Control, RequestContext } from '../src/control/control.ts'
 import type { Actor } from '../src/domain/event.ts'
 import { denyByDefault } from './deny-by-default.ts'
@@ -78,10 +79,10 @@ builder.scalarType('DateTime', {
   description: 'A moment in ISO 8601, UTC, with milliseconds: `2026-11-21T03:14:15.926Z`.',
   serialize: (value) => new Date(value).toISOString(),
   parseValue: (value) => {
-    const date = new Date(typeof value === 'string' ? value : Number.NaN)
-    if (Number.isNaN(date.getTime()))
-      throw new GraphQLError('A DateTime is an ISO 8601 string, such as 2026-11-21T03:14:15Z.')
-    return date.toISOString()
+    const parsed = z.iso.datetime({ offset: true }).safeParse(value)
+    if (!parsed.success)
+      throw new GraphQLError('A DateTime is an ISO 8601 string with its zone, such as 2026-11-21T03:14:15Z.')
+    return new Date(parsed.data).toISOString()
   },
 })
 

@@ -6,6 +6,7 @@ import { builder, requester } from './builder.ts'
 import { given } from './page.ts'
 import {
   InvalidInputType,
+  InvalidTransitionType,
   NotRestartableType,
   PermissionDeniedType,
   RunNotFoundType,
@@ -98,6 +99,7 @@ const RestartRunResultType = builder.unionType('RestartRunResult', {
     RunNotFoundType,
     NotRestartableType,
     UnknownWorkflowType,
+    InvalidTransitionType,
     PermissionDeniedType,
     StoreUnavailableType,
   ],

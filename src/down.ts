@@ -32,9 +32,13 @@ export async function down(options: DownOptions, env: NodeJS.ProcessEnv): Promis
   const deadline = Date.now() + options.timeoutMs
   while (isAlive(identity)) {
     if (Date.now() > deadline) {
-      return { type: 'timeout', pid: identity.pid, message: `It has not stopped within ${options.timeoutMs} ms.` }
+      return { type: 'timeout', pid: identity.pid, message: stillThere(identity.pid, options) }
     }
     await setTimeout(20)
   }
   return { type: 'stopped', pid: identity.pid }
 }
+
+const stillThere = (pid: number, { timeoutMs }: DownOptions) =>
+  `It (pid ${pid}) has not stopped within ${timeoutMs / 1000} s: it waits for its PostgreSQL, or hangs. Its log says more. ` +
+  `Ask again, or in the last resort end it with \`kill -9 ${pid}\`: runs live on, and the next start takes everything up.`

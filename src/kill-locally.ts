@@ -16,7 +16,7 @@ import { runIdSchema } from './domain/ids.ts'
 import { StoreUnavailable } from './event-store/event-store.ts'
 import { createHost } from './host/host.ts'
 import { DataDirectoryError, prepareDataDirectory, resolveDataDirectory } from './os/data-directory.ts'
-import { type Claim, claimDataDirectory } from './os/ownership.ts'
+import { type Claim, claimDataDirectory, type Owner } from './os/ownership.ts'
 import { isGone, readIdentity } from './os/process-identity.ts'
 import { whoServes } from './postgres/postmaster.ts'
 
@@ -38,6 +38,7 @@ export async function killLocally(options: LocalKillOptions, deps: LocalKillDeps
     if (deps.env.RUNWARDEN_RUN_ID === options.runId)
       return refuse(owned.directory, insideOf(options.runId), options, deps)
     const claim = await claimSoon(owned.directory, options)
+    if (claim === 'served') return { type: 'served' }
     if (!claim.ok) return refuse(owned.directory, heldByOther(owned.directory, claim), options, deps)
     try {
       return await killIn(owned.directory, options, deps)
@@ -85,15 +86,8 @@ const spoolPath = (directory: string) => join(directory, 'audit-spool.jsonl')
  * than the server could.
  */
 async function becomeOwner(path: string): Promise<{ directory: string } | { refusal: Refused }> {
-  const found = await stat(path).catch((error) => {
-    if (isGone(error)) return undefined
-    throw error
-  })
-  if (found === undefined) {
-    const message = `There is no data directory ${path}: no server of this account has ever run here.`
-    const wayOut = 'Name the directory of the server with RUNWARDEN_DATA_DIR.'
-    return { refusal: { type: 'refused', reason: 'not-found', message, wayOut } }
-  }
+  const found = await statIfThere(path)
+  if (found === undefined) return { refusal: noServerOf(`There is no data directory ${path}`) }
   const uid = process.getuid?.()
   if (uid === 0 && found.uid !== 0) {
     process.setgroups?.([found.gid])
@@ -104,30 +98,62 @@ async function becomeOwner(path: string): Promise<{ directory: string } | { refu
     const wayOut = 'Only its owner, or root, can kill without the server: run this as one of the two.'
     return { refusal: { type: 'refused', reason: 'denied', message, wayOut } }
   }
+  if ((await statIfThere(join(path, 'host', 'host.json'))) === undefined)
+    return { refusal: noServerOf(`${path} is the data directory of no server`) }
   return { directory: await prepareDataDirectory(path) }
 }
+
+async function statIfThere(path: string) {
+  try {
+    return await stat(path)
+  } catch (error) {
+    if (isGone(error)) return undefined
+    throw error
+  }
+}
+
+const noServerOf = (what: string): Refused => ({
+  type: 'refused',
+  reason: 'not-found',
+  message: `${what}: no server of this account has ever run here. Nothing was signalled.`,
+  wayOut: 'Name the directory of the server with RUNWARDEN_DATA_DIR.',
+})
 
 const claimPauseMs = 100
 
 /** Who holds the directory without serving is just starting, or is such a command as this one, and soon done. */
-async function claimSoon(directory: string, { timeoutMs, signal }: LocalKillOptions): Promise<Claim> {
+async function claimSoon(directory: string, { timeoutMs, signal }: LocalKillOptions): Promise<Claim | 'served'> {
   const until = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
   for (;;) {
     const claim = await claimDataDirectory(directory)
-    if (claim.ok || until.aborted || claim.reason !== 'OWNED' || claim.by?.url !== undefined) return claim
+    if (claim.ok || until.aborted || claim.reason !== 'OWNED') return claim
+    if (claim.by?.url !== undefined) return (await answers(claim.by.url)) ? 'served' : claim
     await delayOrAbort(claimPauseMs, until)
   }
 }
 
+const answerLimitMs = 3_000
+
+async function answers(url: string): Promise<boolean> {
+  try {
+    await fetch(`${url}/livez`, { signal: AbortSignal.timeout(answerLimitMs) })
+    return true
+  } catch {
+    return false
+  }
+}
+
 function heldByOther(directory: string, { by, reason }: Extract<Claim, { ok: false }>): Refused {
-  const pid = by?.identity.pid
-  const who = by?.url === undefined ? 'Another Runwarden' : `The server at ${by.url}`
-  const message = `${who} (pid ${pid ?? 'unknown'}) holds the data directory ${directory}, but did not answer. Nothing was signalled.`
-  const wayOut =
-    reason === 'OWNED'
-      ? `See what it does. Does it hang, stop it with \`runwarden down\` or, in the last resort, \`kill -9 ${pid ?? 'PID'}\` (runs live on), and try again.`
-      : 'It runs in another namespace (a container?): run this command there. If it is gone for sure, see `runwarden up --take-over`.'
-  return { type: 'refused', reason: 'unavailable', message, wayOut }
+  const who = by === undefined ? 'Another Runwarden' : `${by.url ?? 'Another Runwarden'} (pid ${by.identity.pid})`
+  const message = `${who} holds the data directory ${directory}, and does not answer. Nothing was signalled.`
+  return { type: 'refused', reason: 'unavailable', message, wayOut: wayOutOf(by, reason) }
+}
+
+function wayOutOf(by: Owner | undefined, reason: Extract<Claim, { ok: false }>['reason']): string {
+  if (reason !== 'OWNED')
+    return 'It runs in another namespace (a container?): run this command there. If it is gone for sure, see `runwarden up --take-over`.'
+  if (by === undefined) return 'It was just starting for all of the wait. Try again; `runwarden doctor` says who it is.'
+  return `Does it hang, stop it with \`runwarden down\` or, in the last resort, \`kill -9 ${by.identity.pid}\` (runs live on), and try again.`
 }
 
 async function killIn(directory: string, options: LocalKillOptions, { warn }: LocalKillDeps): Promise<LocalKillResult> {

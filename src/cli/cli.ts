@@ -22,7 +22,7 @@ import { createContext } from './context.ts'
 import type { CliDeps } from './deps.ts'
 import { CliError, type ExitCode, exitCodes } from './exit-codes.ts'
 import { printableLines } from './printable.ts'
-import { endQuietlyOnBrokenPipe } from './screen.ts'
+import { watchOutput } from './screen.ts'
 
 /**
  * The whole command line. Parsing runs the command and rejects with a CliError, or with a CommanderError for a command
@@ -87,13 +87,19 @@ Data goes to stdout, everything else to stderr. NO_COLOR is respected.`
 /** Runs one command line (without the interpreter and the script) to its end. */
 export async function runCli(argv: readonly string[], deps: CliDeps): Promise<ExitCode> {
   // `up` goes on serving when nobody reads its log any more.
-  if (argv[0] !== 'up' || argv.length > 1) endQuietlyOnBrokenPipe(deps.stdout)
+  let unwritten: Error | undefined
+  if (argv[0] !== 'up' || argv.length > 1) {
+    watchOutput(deps.stdout, (error) => {
+      unwritten ??= error
+    })
+  }
   let code: ExitCode = exitCodes.ok
   try {
     await createCli(deps, (ending) => {
       code = ending
     }).parseAsync(argv, { from: 'user' })
-    return code
+    if (unwritten === undefined) return code
+    throw new CliError(code || exitCodes.failure, `The output could not be written: ${unwritten.message}`)
   } catch (error) {
     // Commander has written its message already; help and version come this way too.
     if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage

@@ -44,6 +44,8 @@ export type LocalKillOptions = {
 
 export type LocalKillResult =
   | { type: 'answer'; answer: EmergencyKillAnswer }
+  /** A server has come up meanwhile: it is to be asked. */
+  | { type: 'served' }
   /** Nothing was signalled. `unavailable`: a server holds the data directory. */
   | { type: 'refused'; reason: 'denied' | 'not-found' | 'unavailable'; message: string; wayOut?: string }
 

@@ -12,8 +12,17 @@ export type Connection = {
   answers(): Promise<boolean>
   /** @param limitMs how long the answer may take. @throws CliError */
   request<Answer>(document: string, variables?: Variables, limits?: RequestLimits): Promise<Answer>
-  /** Ends with the subscription, or quietly on abort. @throws CliError, `unavailable` when the connection was lost */
-  subscribe<Answer>(document: string, variables: Variables, signal: AbortSignal): AsyncIterable<Answer>
+  /**
+   * Ends with the subscription, or quietly on abort.
+   * @param onConnected the server has taken the connection
+   * @throws CliError, `unavailable` when the connection was lost
+   */
+  subscribe<Answer>(
+    document: string,
+    variables: Variables,
+    signal: AbortSignal,
+    onConnected?: () => void,
+  ): AsyncIterable<Answer>
 }
 
 export type RequestLimits = { signal?: AbortSignal; limitMs?: number }
@@ -31,7 +40,7 @@ export function connect(options: ServerOptions, env: Readonly<Record<string, str
     isThisMachine: server.isThisMachine,
     answers: () => answers(server),
     request: (document, variables = {}, limits = {}) => request(server, document, variables, limits),
-    subscribe: (document, variables, signal) => subscribe(server, document, variables, signal),
+    subscribe: (...subscription) => subscribe(server, ...subscription),
   }
 }
 
@@ -147,6 +156,7 @@ async function* subscribe<Answer>(
   document: string,
   variables: Variables,
   signal: AbortSignal,
+  onConnected: () => void = () => {},
 ): AsyncGenerator<Answer> {
   if (signal.aborted) return
   // Loaded here: most commands never subscribe, and they start faster without.
@@ -156,6 +166,7 @@ async function* subscribe<Answer>(
     connectionParams: authorization(server),
     // Whoever subscribes knows the cursor to go on from; a blind retry would begin again.
     retryAttempts: 0,
+    on: { connected: onConnected },
   })
   const answers = client.iterate<Answer>({ query: document, variables })
   const stop = () => void answers.return?.()

@@ -18,23 +18,30 @@ const exitCodeOf: Record<Extract<LocalKillResult, { type: 'refused' }>['reason']
   unavailable: exitCodes.unavailable,
 }
 
-/** Kills without the server of this machine, in this very process: so it stays for the proof, whatever `wait` says. */
+/**
+ * Kills without the server of this machine, in this very process: so it stays for the proof, whatever `wait` says.
+ * @returns false: a server has come up meanwhile, and is to be asked instead
+ */
 export async function killWithoutServer(
   context: CliContext,
   url: string,
   runId: string,
   options: EmergencyOptions,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<boolean> {
   const { reason = null, wait, timeout: timeoutMs, idempotencyKey } = options
-  context.screen.say(`${url} does not answer: killing ${runId} from here, on the data directory of this machine.`)
+  context.screen.say(
+    `${url} does not answer: to kill ${runId} from here, its data directory on this machine is taken over.`,
+  )
   const cleaned = wait === 'cleaned'
   const result = await context.deps.composed.killLocally({
     ...{ runId, reason, idempotencyKey, cleaned, timeoutMs, signal },
   })
+  if (result.type === 'served') return false
   if (result.type === 'refused') throw new CliError(exitCodeOf[result.reason], result.message, result.wayOut)
   await reportEmergency(context, result.answer, options)
   if (signal.aborted && result.answer.waitExpired) context.end(exitCodes.interrupted)
+  return true
 }
 
 /** The whole receipt: while the store is away there is no other place to read it. */

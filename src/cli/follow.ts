@@ -7,8 +7,8 @@ const pausesMs = [200, 500, 1000, 2000, 4000, 5000, 5000, 5000, 5000]
 const againMs = 250
 
 export type Followed<Item> = {
-  /** Begins after everything that was yielded so far. */
-  subscribe(): AsyncIterable<Item>
+  /** Begins after everything that was yielded so far. @param onConnected to be called once the server is there */
+  subscribe(onConnected: () => void): AsyncIterable<Item>
   /** Nothing new will come. */
   isOver(): Promise<boolean>
   /** The connection was lost; it is tried again. */
@@ -21,26 +21,31 @@ export type Followed<Item> = {
  * it got to, until what is followed is over; then one last look shows what came in between.
  * @throws CliError `unavailable` when the server stayed away
  */
-export async function* followAcrossRestarts<Item>(followed: Followed<Item>, signal: AbortSignal): AsyncGenerator<Item> {
+export async function* followAcrossRestarts<Item>(
+  followed: Followed<Item>,
+  signal: AbortSignal,
+  pause: (ms: number, signal: AbortSignal) => Promise<void> = delayOrAbort,
+): AsyncGenerator<Item> {
   let isOver = false
   let failures = 0
   while (!signal.aborted) {
     try {
-      for await (const item of followed.subscribe()) {
+      yield* followed.subscribe(() => {
         failures = 0
-        yield item
-      }
+      })
       if (isOver || signal.aborted) return
       isOver = await followed.isOver()
-      if (!isOver) await delayOrAbort(againMs, signal)
+      if (!isOver) await pause(againMs, signal)
     } catch (error) {
-      const pause = pausesMs[failures]
-      if (!(error instanceof CliError) || error.exitCode !== exitCodes.unavailable || pause === undefined) throw error
+      const pauseMs = pausesMs[failures]
+      if (!(error instanceof CliError) || error.exitCode !== exitCodes.unavailable || pauseMs === undefined) throw error
       if (failures === 0) followed.onLost()
       failures += 1
-      await delayOrAbort(pause, signal)
+      await pause(pauseMs, signal)
     }
   }
 }
 
-const delayOrAbort = (ms: number, signal: AbortSignal) => delay(ms, undefined, { signal }).catch(() => {})
+async function delayOrAbort(ms: number, signal: AbortSignal): Promise<void> {
+  await delay(ms, undefined, { signal }).catch(() => {})
+}

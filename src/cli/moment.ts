@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander'
+import { z } from 'zod'
 import type { RunDetails } from './answers.ts'
 import type { Connection } from './connection.ts'
 import { documents } from './documents.ts'
@@ -20,9 +21,8 @@ export const momentHelp = 'as it was then: an ISO time, 10m (ago), +90s (after i
 export function parseMoment(text: string): Moment {
   const revision = /^#?(\d{1,10})$/.exec(text)?.[1]
   if (revision !== undefined && Number(revision) < 2 ** 31) return { revision: Number(revision) }
-  if (/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)$/.test(text) && !Number.isNaN(Date.parse(text))) {
-    return { time: new Date(text).toISOString() }
-  }
+  const time = text.replace(/T\d\d:\d\d(?=Z|[+-])/, '$&:00')
+  if (isoSchema.safeParse(time).success) return { time: new Date(time).toISOString() }
   const [, sign, duration] = /^([+-]?)(\d.*[a-z])$/.exec(text) ?? []
   if (duration === undefined) {
     throw new InvalidArgumentError(
@@ -32,6 +32,9 @@ export function parseMoment(text: string): Moment {
   }
   return sign === '+' ? { afterStartMs: parseDuration(duration) } : { agoMs: parseDuration(duration) }
 }
+
+/** Knows the days of each month: Date.parse takes 31 February for 3 March. */
+const isoSchema = z.iso.datetime({ offset: true })
 
 /** A run as it was, and as it is now. `toCome`: the moment that was asked for is; the replay is of now instead. */
 export type Replay = { was: RunDetails & { asOf: string }; now: RunDetails; toCome: boolean }

@@ -47,7 +47,8 @@ export async function followOutput(
   const print = chunkPrinter(context, options)
   let offset = options.from
   const output = {
-    subscribe: () => server.subscribe<{ runOutput: OutputChunk }>(documents.followRunOutput, { id, offset }, signal),
+    subscribe: (onConnected: () => void) =>
+      server.subscribe<{ runOutput: OutputChunk }>(documents.followRunOutput, { id, offset }, signal, onConnected),
     isOver: async () => isEnded(await fetchRun(server, id)),
     onLost: () => context.screen.say('(the connection to the server is lost; the run goes on; trying again …)'),
   }

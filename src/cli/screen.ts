@@ -39,18 +39,18 @@ export function createScreen({ stdout, stderr, env }: CliDeps): Screen {
 
 function write(stdout: Output, text: string): Promise<void> {
   return new Promise((resolve) => {
-    // A failed write is reported through the stream's `error` event, see endQuietlyOnBrokenPipe.
+    // A failed write is reported through the stream's `error` event, see watchOutput.
     stdout.write(text, () => resolve())
   })
 }
 
-/** `runwarden events … | head` ends when head does, without a stack trace. */
-export function endQuietlyOnBrokenPipe(stdout: Output): void {
-  if (stdout.listeners('error').includes(onBrokenPipe)) return
-  stdout.on('error', onBrokenPipe)
-}
-
-function onBrokenPipe(error: NodeJS.ErrnoException): void {
-  if (error.code !== 'EPIPE') throw error
-  process.exit()
+/**
+ * `runwarden events … | head` ends when head does, without a stack trace. What else fails (a full disk) is told to
+ * `onFailure`, and the command goes on: what it does is no less done.
+ */
+export function watchOutput(stdout: Output, onFailure: (error: Error) => void): void {
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit()
+    onFailure(error)
+  })
 }

@@ -123,6 +123,7 @@ export type RestartRunResult =
     }
   | InvalidInput
   | RunNotFound
+  | InvalidTransition
   | NotRestartable
   | UnknownWorkflow
   | StoreUnavailableFailure

@@ -1,6 +1,7 @@
 import type { RequestKill } from '../domain/decide.ts'
 import type { EmergencyKillOutcome, HostLink, RunEnd } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
+import { shownBy } from '../domain/receipt.ts'
 import type { Acted } from './audit-log.ts'
 import type { EmergencyKillAnswer, KillWait, RequestContext, RunNotFound } from './control.ts'
 import type { UseCaseDeps } from './use-case.ts'
@@ -99,5 +100,5 @@ function whatIs({ over, receipt, cleanup }: RunEnd, outcome: EmergencyKillOutcom
   if (!over) return words[by].pending
   if (receipt === null) return 'The run had failed to start; no process was ever there.'
   const killed = outcome === 'over' ? 'Nothing of the run was left' : 'Killed'
-  return `${killed}; the receipt proves that no process is left.${cleanup === 'RUNNING' ? ' It is not cleaned up yet.' : ''}`
+  return `${killed}; ${shownBy(receipt)}.${cleanup === 'RUNNING' ? ' It is not cleaned up yet.' : ''}`
 }

@@ -1,5 +1,6 @@
 import type { RequestForceComplete } from '../domain/decide.ts'
 import { runIdSchema } from '../domain/ids.ts'
+import { shownBy } from '../domain/receipt.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
 import type { AlreadyEnded, ForceCompleteRunResult, InvalidTransition, RequestContext, RunNotFound } from './control.ts'
 import { type Executed, execute } from './execute.ts'
@@ -95,6 +96,6 @@ function messageOf(run: RunState): string {
   if (!isTerminal(run.status)) return 'The decision is recorded; it takes effect as soon as the run is proven dead.'
   const decided = run.forceComplete?.outcome === run.status
   return decided
-    ? `Ended as ${run.status} by decision; the receipt proves that no process is left.`
+    ? `Ended as ${run.status} by decision${run.receipt === null ? '' : `; ${shownBy(run.receipt)}`}.`
     : `The run had ended by itself as ${run.status} before it was signalled; that stands.`
 }

@@ -1,7 +1,7 @@
 import type { RequestKill } from '../domain/decide.ts'
 import { isOwner } from '../domain/event.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
-import { survivorsText } from '../domain/receipt.ts'
+import { shownBy, survivorsText } from '../domain/receipt.ts'
 import type { KillKind } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
 import { StoreUnavailable } from '../event-store/event-store.ts'
@@ -126,10 +126,13 @@ async function failureOf(
   const { status, endedAt } = refused.rejection
   return {
     type: 'AlreadyEnded',
-    message: `Run ${runId} ended as ${status} at ${endedAt}; there is nothing left to kill.`,
+    message: `Run ${runId} ended as ${status} at ${endedAt}; there is nothing left to kill.${restartedAs(refused.run.state)}`,
     run: await deps.projected(refused.run.state, refused.run.position),
   }
 }
+
+const restartedAs = ({ restartedAs }: RunState) =>
+  restartedAs === null ? '' : ` It was restarted as ${restartedAs}, which is a run of its own.`
 
 const acceptance = (executed: Accepted) =>
   executed.joined
@@ -155,7 +158,7 @@ async function waitAndAnswer(
     type: 'KillRunAnswer',
     success: proven,
     runId: run.runId,
-    killedAt: run.status === 'KILLED' ? run.endedAt : null,
+    killedAt: wasSignalled(run) ? run.endedAt : null,
     cleanupStatus: run.cleanup.status,
     message: messageOf(run, proven),
     joined: accepted.joined,
@@ -171,6 +174,9 @@ const reachedBy: Record<KillWait, (run: RunState) => boolean> = {
   CLEANED: (run) => run.cleanup.doneAt !== null || run.status === 'KILL_UNVERIFIED',
 }
 
+/** It ended by our signals, whatever it ended as. */
+const wasSignalled = (run: RunState) => isTerminal(run.status) && run.firstSignalAt !== null
+
 function messageOf(run: RunState, proven: boolean): string {
   if (run.status === 'KILL_UNVERIFIED') {
     const survivors = run.receipt === null ? '' : survivorsText(run.receipt)
@@ -178,13 +184,15 @@ function messageOf(run: RunState, proven: boolean): string {
       ? 'NOT PROVEN DEAD: nobody was found alive, but a check of the receipt did not pass. The host goes on checking.'
       : `NOT PROVEN DEAD: still there: ${survivors}; the receipt says more. The host goes on checking.`
   }
-  if (proven && run.status === 'KILLED') {
+  if (proven && run.receipt !== null && run.status === 'KILLED') {
     return run.cleanup.doneAt === null
-      ? 'Killed; the receipt proves that no process is left. The cleanup goes on.'
-      : `Killed and cleaned up; the receipt proves that no process is left.`
+      ? `Killed; ${shownBy(run.receipt)}. The cleanup goes on.`
+      : `Killed and cleaned up; ${shownBy(run.receipt)}.`
   }
+  if (wasSignalled(run) && run.receipt !== null)
+    return `Killed, and ended as ${run.status} by a decision that was made before; ${shownBy(run.receipt)}.`
   if (isTerminal(run.status)) {
-    return `The run had ended by itself as ${run.status} before it was signalled; ${proven ? 'the receipt proves that no process is left' : 'no process was ever started'}.`
+    return `The run had ended by itself as ${run.status} before it was signalled; ${proven && run.receipt !== null ? shownBy(run.receipt) : 'no process was ever started'}.`
   }
   return 'The kill is recorded and goes on: ask again, or follow it with "runwarden events --follow".'
 }

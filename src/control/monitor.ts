@@ -6,10 +6,11 @@ import type { JudgeRun } from '../domain/decide.ts'
 import type { Actor } from '../domain/event.ts'
 import type { HostLink } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
-import { alertsDue, limitToKillFor, type PassedLimit } from '../domain/limits.ts'
+import { alertsDue, type DueAlert, limitToKillFor, type PassedLimit } from '../domain/limits.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
-import { type AlertLog, createAlertLog } from './alert-log.ts'
+import { createAlertCalm } from './alert-calm.ts'
+import { createAlertLog } from './alert-log.ts'
 import type { AuditLog } from './audit-log.ts'
 import { delayOrAbort } from './delay.ts'
 import { type Executed, execute } from './execute.ts'
@@ -54,6 +55,7 @@ const staleAfterChecks = 3
 export function createMonitor(deps: MonitorDeps): Monitor {
   const { store, pool, host, audit, log, now } = deps
   const alerts = createAlertLog(store, actor, now)
+  const calm = createAlertCalm()
 
   async function run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -70,7 +72,18 @@ export function createMonitor(deps: MonitorDeps): Monitor {
       open.delete(state.runId)
     }
     for (const state of await findRuns(pool, [...open.keys()])) {
-      if (isTerminal(state.status)) await alone(state, () => settle(alerts, state, [], open.get(state.runId) ?? []))
+      if (isTerminal(state.status)) await alone(state, () => settle(state, [], open.get(state.runId) ?? []))
+    }
+  }
+
+  async function settle(run: RunState, due: readonly DueAlert[], open: readonly AlertKind[]): Promise<void> {
+    for (const alert of due) {
+      calm.isDue(run, alert.kind)
+      if (!open.includes(alert.kind)) await alerts.raise(run, alert)
+    }
+    for (const kind of open) {
+      const isDue = due.some((alert) => alert.kind === kind)
+      if (!isDue && calm.isOver(run, kind, now().getTime())) await alerts.resolve(run, kind, whyOver(run))
     }
   }
 
@@ -90,7 +103,7 @@ export function createMonitor(deps: MonitorDeps): Monitor {
     const isKnown = (kind: AlertKind) => known.includes(kind)
     if (seenAt !== undefined && isNews(state, seenAt)) await judge(state, seenAt)
     const due = alertsDue(state, seenAt ?? now().getTime()).filter(({ kind }) => isKnown(kind))
-    await settle(alerts, state, due, open.filter(isKnown))
+    await settle(state, due, open.filter(isKnown))
   }
 
   /** Milliseconds since the epoch; undefined: nobody has looked just now, or not all that was seen is recorded yet. */
@@ -143,18 +156,6 @@ function outcomeOf(executed: Executed, { reason }: PassedLimit): { outcome: stri
 
 /** Alerts that hold whenever the run was last looked at. */
 const timeless: readonly AlertKind[] = ['KILL_UNVERIFIED']
-
-async function settle(
-  alerts: AlertLog,
-  run: RunState,
-  due: ReturnType<typeof alertsDue>,
-  open: AlertKind[],
-): Promise<void> {
-  for (const alert of due) if (!open.includes(alert.kind)) await alerts.raise(run, alert)
-  for (const kind of open) {
-    if (!due.some((alert) => alert.kind === kind)) await alerts.resolve(run, kind, whyOver(run))
-  }
-}
 
 function whyOver({ status, turns, phase }: RunState): string {
   if (isTerminal(status)) return `The run has ended as ${status}.`

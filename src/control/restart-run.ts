@@ -3,7 +3,7 @@ import { type RunId, runIdSchema } from '../domain/ids.ts'
 import type { LaunchSpec } from '../domain/launch.ts'
 import { resolvePolicy } from '../domain/policy.ts'
 import type { RunState } from '../domain/run-state.ts'
-import type { NotRestartable, RequestContext, RestartRunResult, UnknownWorkflow } from './control.ts'
+import type { InvalidTransition, NotRestartable, RequestContext, RestartRunResult, UnknownWorkflow } from './control.ts'
 import { type Executed, execute } from './execute.ts'
 import { parseInput, type RestartRunInput, restartRunInputSchema } from './inputs.ts'
 import { loadRun } from './run-log.ts'
@@ -50,6 +50,8 @@ async function request(deps: UseCaseDeps, context: RequestContext, input: Restar
   const known = runIdSchema.safeParse(input.runId)
   const loaded = known.success ? await loadRun(deps.store, known.data) : undefined
   if (!known.success || loaded === undefined) return notFound(input.runId)
+  const other = otherRestart(loaded.state, input)
+  if (other !== undefined) return other
   const parameters = await restartParameters(deps, loaded.state, input)
   if ('type' in parameters) return parameters
   const { definition, reason } = input
@@ -61,6 +63,17 @@ async function request(deps: UseCaseDeps, context: RequestContext, input: Restar
   if (!executed.ok) return notFound(input.runId)
   deps.tellOfKill(executed)
   return executed
+}
+
+/** A run is restarted once: who asks for the same again joins, and who asks for something else must hear of it. */
+function otherRestart({ runId, status, restart }: RunState, input: RestartRunInput): InvalidTransition | undefined {
+  if (restart === null) return undefined
+  const samePrompt = input.prompt == null || input.prompt === restart.launch.prompt
+  if (restart.definition === input.definition && samePrompt) return undefined
+  const message =
+    `${runId} is being restarted as ${restart.newRunId} already, with its ${restart.definition} definition` +
+    `${samePrompt ? '' : ' and another prompt'}; that stands. Restart ${restart.newRunId} instead.`
+  return { type: 'InvalidTransition', message, runId, status }
 }
 
 type RestartParameters = Pick<RequestRestart, 'workflowVersion' | 'launch' | 'policy' | 'labels'>

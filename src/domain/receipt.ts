@@ -90,3 +90,9 @@ export function survivorsText(receipt: Pick<Receipt, 'processes'>): string {
   })
   return [...named, ...(survivors.length > namedMax ? [`${survivors.length - namedMax} more`] : [])].join(', ')
 }
+
+/** What a proven receipt shows, in a few words for people: no more than its level can. */
+export const shownBy = ({ level }: Pick<Receipt, 'level'>) =>
+  level === 'cgroup-v2'
+    ? 'the receipt proves that no process is left'
+    : 'the receipt shows that none is left of the processes that this host can see ("not covered" says which it cannot)'

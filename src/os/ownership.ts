@@ -49,7 +49,11 @@ export async function claimDataDirectory(directory: string, options: { takeOver?
   const { dev, ino } = await stat(directory, { bigint: true })
   const name = await holdName(`runwarden-${dev}-${ino}`)
   const before = await readRecord(directory)
-  if (name === undefined) return { ok: false, reason: 'OWNED', by: before, message: ownedMessage(directory, before) }
+  if (name === undefined) {
+    // Whoever just took the name has not written who it is: what lies there is its dead predecessor's.
+    const by = before !== undefined && (await mayLive(directory, before)) ? before : undefined
+    return { ok: false, reason: 'OWNED', by, message: ownedMessage(directory, by) }
+  }
   try {
     if (before !== undefined && !options.takeOver && (await mayLive(directory, before))) {
       name.release()

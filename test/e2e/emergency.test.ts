@@ -235,7 +235,7 @@ describe('[R4] [R14] [R40] an emergency kill without a server', () => {
       ...{ success: true, runId: id, cleanupStatus: 'DONE', joined: false, waitExpired: false },
       receipt: { json: { proven: true, runId: id } },
     })
-    expect(killed.stderr).toContain('does not answer: killing')
+    expect(killed.stderr).toContain('does not answer: to kill')
     expect(markedProcesses(id)).toEqual([])
     expect(markedProcesses(other).length).toBeGreaterThanOrEqual(3)
 
@@ -253,6 +253,17 @@ describe('[R4] [R14] [R40] an emergency kill without a server', () => {
     ])
     await cli(['kill', other, '--force'])
   }, 90_000)
+
+  it('[R9] leaves nothing in a directory that is of no server', async () => {
+    const empty = makeTemporaryDirectory()
+    try {
+      const refused = await cli(['kill', 'run_ffffffffffff', '--emergency'], { dataDirectory: empty.path })
+      expect(refused).toMatchObject({ code: 3, stdout: '', stderr: expect.stringContaining('RUNWARDEN_DATA_DIR') })
+      expect(readdirSync(empty.path)).toEqual([])
+    } finally {
+      empty.remove()
+    }
+  })
 
   it('[R10] asked for twice at once is one kill, and both hear of the proof', async () => {
     const id = await startRun()

@@ -90,6 +90,31 @@ it('[R2] [R12] kills a live run, starts the same again in its place, and links t
   await killRun(answer.newRunId)
 })
 
+it('[R3] [R4] a kill that joins a decision says that it was killed, and as what it ended', async () => {
+  const runId = await startRun({ command: ['sh', '-c', 'trap "" TERM; echo deaf; exec sleep 1000'] })
+  await waitUntil(
+    async () =>
+      (await ask('query ($id: ID!) { run(id: $id) { lastOutput } }', { id: runId })).run.lastOutput === 'deaf',
+    'the run to be deaf',
+    20_000,
+  )
+  const [decided, { killRun: killed }] = await Promise.all([
+    complete({ runId, outcome: 'COMPLETED' }),
+    waitUntil(
+      async () => (await ask('query ($id: ID!) { run(id: $id) { status } }', { id: runId })).run.status === 'KILLING',
+      'the decision',
+    ).then(() =>
+      ask(
+        'mutation ($input: KillRunInput!) { killRun(input: $input) { ... on KillRunAnswer { success killedAt message } } }',
+        { input: { runId } },
+      ),
+    ),
+  ])
+  expect(decided).toMatchObject({ success: true, run: { status: 'COMPLETED' } })
+  expect(killed).toMatchObject({ success: true, killedAt: expect.any(String) })
+  expect(killed.message).toMatch(/^Killed, and ended as COMPLETED by a decision/)
+})
+
 it('[M8] no command for an old run touches the run that took its place', async () => {
   const old = await startRun({ workflow: 'GENERATIONS', command: ['sleep', '1000'] })
   const { newRunId } = await restartRun({ runId: old })
@@ -109,6 +134,10 @@ it('[M8] no command for an old run touches the run that took its place', async (
     expect(await complete({ runId: old, outcome })).toMatchObject({ __typename: 'AlreadyEnded' })
   }
   expect(await restartRun({ runId: old })).toMatchObject({ newRunId, joined: true })
+  for (const other of [{ definition: 'CURRENT' }, { prompt: 'something else' }])
+    expect(await restartRun({ runId: old, ...other })).toMatchObject({
+      ...{ __typename: 'InvalidTransition', message: expect.stringContaining(`Restart ${newRunId} instead`) },
+    })
   expect(markedProcesses(newRunId)).toEqual(before)
   const { run } = await ask(
     'query ($id: ID!) { run(id: $id) { status killPhase restart { newRunId } events { edges { node { type } } } } }',

@@ -57,8 +57,13 @@ async function follow({ screen, end }: CliContext, server: Connection, options: 
   await interruptible(async (signal) => {
     let after: string | null = null
     const changes = {
-      subscribe: () =>
-        server.subscribe<{ alerts: { cursor: string; alert: Alert } }>(documents.followAlerts, { after }, signal),
+      subscribe: (onConnected: () => void) =>
+        server.subscribe<{ alerts: { cursor: string; alert: Alert } }>(
+          documents.followAlerts,
+          { after },
+          signal,
+          onConnected,
+        ),
       // There may always be another one.
       isOver: async () => false,
       onLost: () => screen.say('(the connection to the server is lost; trying again …)'),
@@ -73,9 +78,9 @@ async function follow({ screen, end }: CliContext, server: Connection, options: 
 
 async function say(screen: Screen, alert: Alert, { json }: Options): Promise<void> {
   if (json) return screen.json(alert)
-  const over = alert.resolvedAt === null ? '' : `  resolved: ${alert.why}`
+  const over = alert.resolvedAt === null ? '' : `  (resolved: ${printable(alert.why ?? '')})`
   await screen.line(
-    `${alert.resolvedAt ?? alert.raisedAt}  ${alert.severity}  ${alert.kind}  ${alert.runId}  ${printable(alert.workflow)}  ${printable(alert.message)}${printable(over)}`,
+    `${alert.resolvedAt ?? alert.raisedAt}  ${alert.severity}  ${alert.kind}  ${alert.runId}  ${printable(alert.workflow)}  ${printable(alert.message)}${over}`,
   )
 }
 

@@ -17,7 +17,11 @@ export function addComplete(program: Command, context: CliContext): void {
     .argument('<run>', 'id of the run')
     .addOption(new Option('--as <outcome>', 'as what it ends').choices(['failed', 'completed']).default('failed'))
     .option('--reason <text>', 'why, for the record')
-    .option('--timeout <duration>', 'how long to wait; what was decided goes on in any case', parseDuration, 30_000)
+    .addOption(
+      new Option('--timeout <duration>', 'how long to wait; what was decided goes on in any case')
+        .argParser(parseDuration)
+        .default(30_000, '30s'),
+    )
     .action((id: string, options: Options) => complete(context, id, options))
   withExamples(withJson(withServer(command)), [
     ['runwarden complete run_0123456789ab --as completed --reason "the branch is merged"', ''],

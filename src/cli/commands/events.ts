@@ -72,7 +72,8 @@ async function* follow(
 ): AsyncGenerator<Entry> {
   let after = from
   const events = {
-    subscribe: () => server.subscribe<{ runEvents: Entry }>(documents.followRunEvents, { id, after }, signal),
+    subscribe: (onConnected: () => void) =>
+      server.subscribe<{ runEvents: Entry }>(documents.followRunEvents, { id, after }, signal, onConnected),
     isOver: async () => isCleanedUp(await fetchRun(server, id)),
     onLost: () => screen.say('(the connection to the server is lost; trying again …)'),
   }

@@ -70,9 +70,27 @@ export function addKill(program: Command, context: CliContext): void {
 
 async function kill(context: CliContext, id: string, options: Options, signal: AbortSignal): Promise<void> {
   const server = context.connect(options)
-  const withoutServer = () => killWithoutServer(context, server.url, id, options, signal)
   const mayGoWithout = options.emergency === true && server.isThisMachine
-  if (mayGoWithout && !(await server.answers())) return withoutServer()
+  if (mayGoWithout && !(await server.answers())) {
+    if (await killWithoutServer(context, server.url, id, options, signal)) return
+    context.screen.say('A server has come up meanwhile: asking it.')
+    return killThrough(context, context.connect(options), id, options, signal)
+  }
+  try {
+    await killThrough(context, server, id, options, signal)
+  } catch (error) {
+    if (!(mayGoWithout && error instanceof ServerUnreachable)) throw error
+    if (!(await killWithoutServer(context, server.url, id, options, signal))) throw error
+  }
+}
+
+async function killThrough(
+  context: CliContext,
+  server: Connection,
+  id: string,
+  options: Options,
+  signal: AbortSignal,
+): Promise<void> {
   const before = await runBefore(server, id, options)
   const progress = before && followProgress(context, server, before, signal)
   try {
@@ -85,9 +103,7 @@ async function kill(context: CliContext, id: string, options: Options, signal: A
       return await reportEmergency(context, killRun, options)
     throw killRun.__typename === 'AlreadyEnded' ? alreadyEnded(killRun as AlreadyEnded) : failureOf(killRun)
   } catch (error) {
-    const isUnreachable = error instanceof ServerUnreachable && server.isThisMachine
-    if (isUnreachable && mayGoWithout) return await withoutServer()
-    if (isUnreachable) throw withEmergencyWay(error, id)
+    if (error instanceof ServerUnreachable && server.isThisMachine) throw withEmergencyWay(error, id)
     if (!signal.aborted) throw error
     throw new CliError(
       exitCodes.interrupted,
@@ -100,7 +116,7 @@ async function kill(context: CliContext, id: string, options: Options, signal: A
 }
 
 const withEmergencyWay = ({ exitCode, message, wayOut }: CliError, id: string) =>
-  new CliError(
+  new ServerUnreachable(
     exitCode,
     message,
     `${wayOut}\nIf it cannot be started now, its owner can kill without it: runwarden kill ${id} --emergency`,

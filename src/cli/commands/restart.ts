@@ -35,14 +35,18 @@ export function addRestart(program: Command, context: CliContext): void {
     )
     .option('--prompt <text>', 'another prompt than the old one')
     .option('--reason <text>', 'why, for the record')
-    .option('--timeout <duration>', 'how long to wait; the restart goes on in any case', parseDuration, 30_000)
+    .addOption(
+      new Option('--timeout <duration>', 'how long to wait; the restart goes on in any case')
+        .argParser(parseDuration)
+        .default(30_000, '30s'),
+    )
     .action((id: string, options: Options) => restart(context, id, options))
   withExamples(withJson(withServer(command)), [
     ['runwarden restart run_0123456789ab --reason "stuck in initialization"', 'asked for twice, it is done once'],
     ['runwarden restart run_0123456789ab --definition current', 'with what its workflow says by now'],
   ]).addHelpText(
     'after',
-    '\nExit status: 0 restarted, 1 the old run is not proven dead, 3 no such run, 124 --timeout passed.',
+    '\nExit status: 0 restarted, 1 the old run is not proven dead, 3 no such run,\n5 it is being restarted as something else already, 124 --timeout passed.',
   )
 }
 

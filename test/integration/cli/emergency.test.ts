@@ -89,7 +89,7 @@ describe('[R40] [R4] kill --emergency without a server', () => {
     const { code, stdout, stderr, asked } = await withoutServer({ type: 'answer', answer: answer() }, argv)
     expect(code, stderr).toBe(0)
     expect(stdout).toContain('PROVEN DEAD')
-    expect(stderr).toContain(`${nobody} does not answer: killing ${id} from here`)
+    expect(stderr).toContain(`${nobody} does not answer: to kill ${id} from here`)
     expect(asked).toMatchObject([
       { runId: id, reason: 'it burns', idempotencyKey: 'k', cleaned: true, timeoutMs: 7_000 },
     ])
@@ -119,6 +119,21 @@ describe('[R40] [R4] kill --emergency without a server', () => {
     expect(code).toBe(6)
     expect(stderr).not.toContain('--emergency')
     expect(asked).toEqual([])
+  })
+
+  it('asks a server that has come up meanwhile', async () => {
+    server = await startFakeGraphQLServer({ Query: { run: () => null }, Mutation: { killRun: () => answer() } })
+    let isAway = true
+    server.refuse(() => isAway)
+    const killLocally = async (): Promise<LocalKillResult> => {
+      isAway = false
+      return { type: 'served' }
+    }
+    const env = { RUNWARDEN_URL: server.url, RUNWARDEN_TOKEN: server.token }
+    const end = await cli(['kill', id, '--emergency'], { env, composed: { killLocally } })
+    expect(end.code, end.stderr).toBe(0)
+    expect(end.stdout).toContain('PROVEN DEAD')
+    expect(end.stderr).toContain('A server has come up meanwhile')
   })
 
   it('without --emergency nothing is killed from here; the way is told', async () => {

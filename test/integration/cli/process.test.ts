@@ -1,3 +1,7 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { type SpawnedCli, spawnCli } from '../../support/cli.ts'
 import { type FakeGraphQLServer, startFakeGraphQLServer } from '../../support/fake-graphql-server.ts'
@@ -17,6 +21,7 @@ beforeAll(async () => {
   server = await startFakeGraphQLServer({
     Query: {
       run: () => fakeRun(),
+      alerts: () => pageOf([]),
       runEvents: () =>
         pageOf(Array.from({ length: 500 }, (_, revision) => fakeEvent(revision, 'TurnCompleted', 'x'.repeat(500)))),
     },
@@ -46,12 +51,28 @@ beforeAll(async () => {
 })
 afterAll(() => server.close())
 
-const cli = (...argv: string[]): SpawnedCli =>
-  spawnCli(argv, {
-    RUNWARDEN_URL: server.url,
-    RUNWARDEN_TOKEN: server.token,
-    RUNWARDEN_DATA_DIR: '/nonexistent/runwarden',
+const environment = () => ({
+  RUNWARDEN_URL: server.url,
+  RUNWARDEN_TOKEN: server.token,
+  RUNWARDEN_DATA_DIR: '/nonexistent/runwarden',
+})
+const cli = (...argv: string[]): SpawnedCli => spawnCli(argv, environment())
+
+it('[R40] a full disk behind stdout is said in a sentence', async () => {
+  const full = openSync('/dev/full', 'w')
+  const entry = join(import.meta.dirname, '../../support/cli-entry.ts')
+  const show = spawn(process.execPath, [entry, 'show', id], {
+    env: { PATH: process.env.PATH, ...environment() },
+    stdio: ['ignore', full, 'pipe'],
   })
+  closeSync(full)
+  let stderr = ''
+  show.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  expect(await once(show, 'close')).toEqual([1, null])
+  expect(stderr).toMatch(/^runwarden: The output could not be written: ENOSPC[^\n]*\n$/)
+})
 
 it('[R40] Ctrl-C detaches from a followed run, and says that it goes on and how to end it', async () => {
   const run = cli('run', '--follow', '--', 'sleep', '600')

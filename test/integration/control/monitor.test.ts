@@ -5,6 +5,7 @@ import { createAuditSpool } from '../../../src/control/audit-spool.ts'
 import { createMonitor } from '../../../src/control/monitor.ts'
 import { listAlerts } from '../../../src/control/queries/alerts.ts'
 import { followAlerts } from '../../../src/control/queries/follow-alerts.ts'
+import { alertStream } from '../../../src/domain/alert-events.ts'
 import type { Sample } from '../../../src/domain/host-link.ts'
 import { auditStream, type RunId } from '../../../src/domain/ids.ts'
 import { type PolicyInput, resolvePolicy } from '../../../src/domain/policy.ts'
@@ -287,6 +288,27 @@ describe('[R16] [R21] alerts', () => {
       { kind: 'INITIALIZATION_WARNING', severity: 'WARNING', why: 'The run makes turns: 1 so far.' },
       { kind: 'TOTAL_TIMEOUT', severity: 'WARNING', why: 'The run has ended as KILLED.' },
     ])
+  })
+
+  it('are not told again and again of a run that goes from phase to phase without a turn', async () => {
+    const runId = await begin({ stuckAfterMs: minutes, initializationWarningMs: minutes, onStuck: 'alert' })
+    const monitor = createTestMonitor()
+    for (let second = 70; second <= 250; second += 10) {
+      await happens(runId, phase(second % 20 === 0 ? 'build' : 'initialization'))
+      await checkAt(second * 1_000, [runId], {}, monitor)
+    }
+    const told = async () => {
+      const types: string[] = []
+      for await (const event of world.store.readStream(alertStream(runId, 'STUCK'))) types.push(event.type)
+      return types
+    }
+    expect(await told()).toEqual(['AlertRaised'])
+    await happens(runId, phase('build'))
+    await checkAt(260_000, [runId], {}, monitor)
+    await checkAt(319_000, [runId], {}, monitor)
+    expect(await told()).toEqual(['AlertRaised'])
+    await checkAt(320_000, [runId], {}, monitor)
+    expect(await told()).toEqual(['AlertRaised', 'AlertResolved'])
   })
 
   it('[M1] a kill that is not proven is told whether or not anybody looked', async () => {

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, existsSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type Claim, claimDataDirectory, type Owner, readOwner } from '../../../src/os/ownership.ts'
@@ -44,6 +44,16 @@ describe('[R14] one owner of a data directory', () => {
       `pid ${first.pid}, http://127.0.0.1:4680, since ${new Date().getUTCFullYear()}`,
     )
     expect(await readOwner(directory.path)).toMatchObject({ alive: true, url: 'http://127.0.0.1:4680' })
+  })
+
+  it('does not take a dead predecessor for one that has not yet written who it is', async () => {
+    await startLastingOwner()
+    const record = JSON.parse(readFileSync(join(directory.path, 'owner.json'), 'utf8'))
+    record.identity.startTime = '1'
+    writeFileSync(join(directory.path, 'owner.json'), JSON.stringify(record))
+    const claim = await claimDataDirectory(directory.path)
+    expect(claim).toMatchObject({ ok: false, reason: 'OWNED', by: undefined })
+    expect(!claim.ok && claim.message).toContain('just starting')
   })
 
   it('lets exactly one of many that start at once have it', async () => {

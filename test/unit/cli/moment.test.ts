@@ -21,8 +21,8 @@ it.each([
 it.each(
   [
     ['', '+', '-', 'now', '+12', '12.5', '-12', '99999999999', '10 m', '3h5m', '2026-11-21', '03:14'],
-    // Without its zone nobody knows which moment it is; and there is no 25th hour.
-    ['2026-11-21T03:14:15', '2026-11-21T25:14:15Z'],
+    // Without its zone nobody knows which moment it is; and there is no 25th hour, and no 31 February.
+    ['2026-11-21T03:14:15', '2026-11-21T25:14:15Z', '2026-02-31T00:00:00Z'],
   ].flat(),
 )('[R24] "%s" is no moment', (text) => {
   expect(() => parseMoment(text)).toThrow(/zone|unit/)
