@@ -71,6 +71,10 @@ function next(row: ProcessRow | undefined, event: RecordedRunEvent): ProcessRow 
       return { ...row, last_heartbeat: event.metadata.occurredAt }
     case 'KillRequested':
       return { ...row, status: 'KILLING' }
+    case 'RunPaused':
+      return row.status === 'RUNNING' ? { ...row, status: 'PAUSED' } : row
+    case 'RunResumed':
+      return row.status === 'PAUSED' ? { ...row, status: 'RUNNING' } : row
     case 'KillUnverified':
       return { ...row, status: 'KILL_UNVERIFIED' }
     case 'ProcessExited':

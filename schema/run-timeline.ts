@@ -10,6 +10,7 @@ const PhaseKindType = builder.enumType('PhaseKind', {
   values: {
     WAITING: { value: 'WAITING', description: 'Asked for; it waited for a slot, and for its launch.' },
     WORKING: { value: 'WORKING', description: 'It worked: `initialization`, then each phase that it reported.' },
+    PAUSED: { value: 'PAUSED', description: 'Its processes stood still.' },
     KILL_REQUESTED: { value: 'KILL_REQUESTED', description: 'A kill was asked for; nothing was signalled yet.' },
     TERMINATING: { value: 'TERMINATING', description: 'After SIGTERM: what it got to end by itself.' },
     KILLING: { value: 'KILLING', description: 'After SIGKILL.' },

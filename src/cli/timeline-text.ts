@@ -53,6 +53,7 @@ const signed = (ms: number) => `${ms < 0 ? '-' : '+'}${formatDuration(Math.abs(m
 const labelOf: Record<RunPhase['kind'], string> = {
   WAITING: 'waiting for its launch',
   WORKING: '',
+  PAUSED: 'paused',
   KILL_REQUESTED: 'kill: until a signal',
   TERMINATING: 'kill: after SIGTERM',
   KILLING: 'kill: after SIGKILL',

@@ -164,6 +164,8 @@ export function createHostDispatcher(
 const calling = new Set([
   'RunRequested',
   'KillRequested',
+  'PauseRequested',
+  'ResumeRequested',
   'RestartRequested',
   'RunKilled',
   'RunCompleted',
@@ -176,7 +178,7 @@ const isFinished = (state: RunState) => isTerminal(state.status) && state.cleanu
 
 /** What the run's own events say should be true of it. */
 export function desired(state: RunState, order: number, telemetrySequence: number): DesiredRun {
-  const { runId, launch, registered, kill, policy } = state
+  const { runId, launch, registered, kill, pause, policy } = state
   const work = launch !== null ? { kind: 'launch' as const, launch } : superviseOf(registered, runId)
   return {
     runId,
@@ -188,6 +190,7 @@ export function desired(state: RunState, order: number, telemetrySequence: numbe
       graceMs: kill.graceMs,
       proofDeadlineMs: kill.proofDeadlineMs,
     },
+    ...(pause === null ? {} : { pause: { paused: pause.paused, revision: pause.revision } }),
     leftovers: { graceMs: policy.graceMs, proofDeadlineMs: policy.proofDeadlineMs },
     factSequence: Math.max(state.factSequence, telemetrySequence),
   }

@@ -7,6 +7,7 @@ import type { Actor } from '../domain/event.ts'
 import type { HostLink } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import { alertsDue, type DueAlert, limitToKillFor, type PassedLimit } from '../domain/limits.ts'
+import { isHeld } from '../domain/pause.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
 import { createAlertCalm } from './alert-calm.ts'
@@ -99,7 +100,8 @@ export function createMonitor(deps: MonitorDeps): Monitor {
 
   async function checkRun(state: RunState, open: AlertKind[]): Promise<void> {
     const seenAt = await lastSeen(state)
-    const known = seenAt === undefined ? timeless : alertKinds
+    // While it is paused no clock passes anything, and what its clocks had passed before is neither news nor over.
+    const known = seenAt === undefined || isHeld(state) ? timeless : alertKinds
     const isKnown = (kind: AlertKind) => known.includes(kind)
     if (seenAt !== undefined && isNews(state, seenAt)) await judge(state, seenAt)
     const due = alertsDue(state, seenAt ?? now().getTime()).filter(({ kind }) => isKnown(kind))

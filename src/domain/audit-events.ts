@@ -9,6 +9,8 @@ export const auditActions = [
   'killRun',
   'restartRun',
   'forceCompleteRun',
+  'pauseRun',
+  'resumeRun',
   'registerProcess',
   'defineWorkflow',
   'rebuildProjections',

@@ -1,3 +1,4 @@
+import { standsStill } from './pause.ts'
 import { sameProcess } from './process-identity.ts'
 import type { Receipt } from './receipt.ts'
 import type { RunEventBody } from './run-events.ts'
@@ -26,6 +27,10 @@ export function canFollow(event: RunEventBody, state: RunState): boolean {
     case 'CleanupStepFailed':
     case 'RunCleaned':
       return over && state.cleanup.doneAt === null
+    case 'RunPaused':
+      return !over && state.root !== null && !standsStill(state)
+    case 'RunResumed':
+      return !over && standsStill(state)
     case 'RestartRequested':
       return state.restart === null
     case 'RunRestarted':

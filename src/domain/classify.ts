@@ -1,4 +1,5 @@
 import { duration } from './duration.ts'
+import { type Pausing, pausedMsAt, standsStill } from './pause.ts'
 import type { Policy } from './policy.ts'
 import type { Evidence, Verdict } from './run-events.ts'
 import type { RunState } from './run-state.ts'
@@ -13,7 +14,8 @@ export type Classification = {
 }
 
 /** The parts of a run's state that its age rests on. */
-export type AgedState = Pick<RunState, 'origin' | 'requestedAt' | 'startedAt' | 'endedAt' | 'unsampledMs'>
+export type AgedState = Pick<RunState, 'origin' | 'requestedAt' | 'startedAt' | 'endedAt' | 'unsampledMs'> &
+  Pick<Pausing, 'lastPause' | 'pausedMs'>
 
 /** The parts of a run's state that its verdict rests on. */
 export type ClassifiedState = AgedState &
@@ -22,6 +24,7 @@ export type ClassifiedState = AgedState &
     | 'turns'
     | 'firstTurnAt'
     | 'unsampledBeforeFirstTurnMs'
+    | 'pausedBeforeFirstTurnMs'
     | 'phase'
     | 'progressPercent'
     | 'lastHeartbeatAt'
@@ -29,14 +32,15 @@ export type ClassifiedState = AgedState &
   >
 
 /**
- * For how long a run has been watched, in milliseconds: since it started, less what nobody sampled. A process that was
- * registered is only watched since then. The clock stands still at the end; undefined before the start.
+ * For how long a run has been watched, in milliseconds: since it started, less what nobody sampled, less its pauses. A
+ * process that was registered is only watched since then. The clock stands still at the end; undefined before the start.
  * @param now milliseconds since the epoch.
  */
 export function watchedMs(state: AgedState, now: number): number | undefined {
   const start = watchedSince(state)
   if (start === undefined) return undefined
-  return (state.endedAt === null ? now : Date.parse(state.endedAt)) - start - state.unsampledMs
+  const until = state.endedAt === null ? now : Date.parse(state.endedAt)
+  return until - start - state.unsampledMs - pausedMsAt(state, until)
 }
 
 function watchedSince({ origin, startedAt, requestedAt }: AgedState): number | undefined {
@@ -57,20 +61,20 @@ export function classify(state: ClassifiedState, now: number, policy: Policy): C
   if (age === undefined) {
     const explanation =
       state.endedAt === null ? 'The run has not been started yet.' : 'The run ended before it was started.'
-    return classification(state, 0, { verdict: 'NORMAL', rule: 'WAITING', explanation })
+    return classification(state, now, 0, { verdict: 'NORMAL', rule: 'WAITING', explanation })
   }
   const untilFirstTurn = firstTurnMs(state)
   if (untilFirstTurn !== undefined) {
-    return classification(state, untilFirstTurn, byFirstTurn(untilFirstTurn, policy))
+    return classification(state, now, untilFirstTurn, byFirstTurn(untilFirstTurn, policy))
   }
-  return classification(state, age, withoutTurn(state, age, policy))
+  return classification(state, now, age, withoutTurn(state, age, policy))
 }
 
 /** Watched time from the start to the first turn. */
 function firstTurnMs(state: ClassifiedState): number | undefined {
   const start = watchedSince(state)
   if (start === undefined || state.firstTurnAt === null) return undefined
-  return Date.parse(state.firstTurnAt) - start - state.unsampledBeforeFirstTurnMs
+  return Date.parse(state.firstTurnAt) - start - state.unsampledBeforeFirstTurnMs - state.pausedBeforeFirstTurnMs
 }
 
 type Ruling = Omit<Classification, 'evidence'>
@@ -100,17 +104,26 @@ function withoutTurn(state: ClassifiedState, age: number, policy: Policy): Rulin
     : { verdict: 'SLOW', rule: 'OVERDUE', explanation }
 }
 
-function classification(state: ClassifiedState, clockMs: number, ruling: Ruling): Classification {
-  return { ...ruling, evidence: evidenceOf(state, clockMs) }
+function classification(state: ClassifiedState, now: number, clockMs: number, ruling: Ruling): Classification {
+  const explanation = `${ruling.explanation}${aboutPauses(state, now)}`
+  return { ...ruling, explanation, evidence: evidenceOf(state, now, clockMs) }
+}
+
+/** How pauses count: not at all. */
+export function aboutPauses(state: AgedState, now: number): string {
+  if (standsStill(state)) return ` Paused: its clock stands still (for ${duration(pausedMsAt(state, now))} in all).`
+  return state.pausedMs === 0 ? '' : ` Paused for ${duration(state.pausedMs)} in all, which is no age.`
 }
 
 /** What speaks for a verdict, as people read it. */
-export function evidenceOf(state: ClassifiedState, clockMs: number): Evidence[] {
+export function evidenceOf(state: ClassifiedState, now: number, clockMs: number): Evidence[] {
+  const pausedMs = pausedMsAt(state, state.endedAt === null ? now : Date.parse(state.endedAt))
   return [
     { fact: 'turns', value: String(state.turns) },
     { fact: 'phase', value: state.phase },
     { fact: 'clockMs', value: String(clockMs) },
     ...(state.unsampledMs === 0 ? [] : [{ fact: 'unsampledMs', value: String(state.unsampledMs) }]),
+    ...(pausedMs === 0 ? [] : [{ fact: 'pausedMs', value: String(pausedMs) }]),
     ...(state.progressPercent === null ? [] : [{ fact: 'progressPercent', value: String(state.progressPercent) }]),
     ...(state.lastHeartbeatAt === null ? [] : [{ fact: 'lastHeartbeatAt', value: state.lastHeartbeatAt }]),
     ...(state.lastOutput === null ? [] : [{ fact: 'lastOutput', value: state.lastOutput }]),

@@ -2,6 +2,7 @@ import { classify } from './classify.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
 import { limitToKillFor } from './limits.ts'
+import { isEnding, pauseEvents, type RequestPause } from './pause.ts'
 import type { Policy } from './policy.ts'
 import type { ProcessIdentity } from './process-identity.ts'
 import type { ForcedOutcome, KillKind, RunEventBody, RunEventData } from './run-events.ts'
@@ -47,7 +48,7 @@ export type JudgeRun = {
   telemetry: Pick<RunState, 'progressPercent' | 'lastHeartbeatAt' | 'lastOutput'>
 }
 
-export type Command = RequestRun | RequestKill | RequestRestart | RequestForceComplete | JudgeRun
+export type Command = RequestRun | RequestKill | RequestRestart | RequestForceComplete | RequestPause | JudgeRun
 
 export type Rejection =
   | { code: 'RunNotFound' }
@@ -56,6 +57,8 @@ export type Rejection =
   | { code: 'AlreadyEnded'; status: RunStatus; endedAt: string }
   /** Another outcome was decided on already, and its kill is under way. */
   | { code: 'OtherOutcome'; outcome: ForcedOutcome }
+  /** It is being killed, or its root has ended and what it left behind is. */
+  | { code: 'Ending' }
 
 export type Decision =
   /** No events: what was asked for is under way already, and this request joins it. */
@@ -74,6 +77,9 @@ export function decide(command: Command, state: RunState | undefined): Decision 
       return requestRestart(command, state)
     case 'RequestForceComplete':
       return requestForceComplete(command, state)
+    case 'RequestPause':
+    case 'RequestResume':
+      return requestPause(command, state)
     case 'JudgeRun':
       return judgeRun(command, state)
   }
@@ -148,6 +154,15 @@ function requestForceComplete(command: RequestForceComplete, state: RunState | u
   }
   const kill = killEvents({ kind: 'graceful', reason }, state)
   return accept({ type: 'ForceCompleteRequested', data: { outcome, reason } }, ...kill)
+}
+
+/** A run that has not been started yet is stopped as soon as it has. */
+function requestPause(command: RequestPause, state: RunState | undefined): Decision {
+  if (state === undefined) return reject({ code: 'RunNotFound' })
+  if (isTerminal(state.status)) {
+    return reject({ code: 'AlreadyEnded', status: state.status, endedAt: state.endedAt ?? state.requestedAt })
+  }
+  return isEnding(state) ? reject({ code: 'Ending' }) : accept(...pauseEvents(command, state))
 }
 
 function judgeRun({ now, mayKill, telemetry }: JudgeRun, state: RunState | undefined): Decision {

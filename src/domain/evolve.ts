@@ -1,5 +1,6 @@
 import { canFollow } from './can-follow.ts'
 import type { EventMetadata } from './event.ts'
+import { gapWithoutPause, neverPaused, pausedMsAt, pauseOver, stoodStill, wentOn, wished } from './pause.ts'
 import type { Receipt } from './receipt.ts'
 import type { RecordedRunEvent } from './run-events.ts'
 import { type CleanupStep, isTerminal, type RunState, type RunStatus } from './run-state.ts'
@@ -60,6 +61,7 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     turns: 0,
     firstTurnAt: null,
     unsampledBeforeFirstTurnMs: 0,
+    ...neverPaused,
     lastTurnAt: null,
     progressPercent: null,
     usage: null,
@@ -106,11 +108,11 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         ...state,
         turns: Math.max(state.turns, event.data.turn),
         firstTurnAt: state.firstTurnAt ?? at,
-        unsampledBeforeFirstTurnMs: state.firstTurnAt === null ? state.unsampledMs : state.unsampledBeforeFirstTurnMs,
+        ...(state.firstTurnAt === null ? untilFirstTurn(state, at) : {}),
         lastTurnAt: at,
       }
     case 'SamplingInterrupted':
-      return { ...state, unsampledMs: state.unsampledMs + event.data.gapMs }
+      return { ...state, unsampledMs: state.unsampledMs + gapWithoutPause(state, event.data.gapMs, at) }
     case 'RunClassified': {
       const { verdict, rule, explanation } = event.data
       return { ...state, classified: { verdict, rule, explanation, at } }
@@ -142,6 +144,15 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
       return { ...state, restart: { ...event.data, ...requestOf(event.metadata) } }
     case 'RunRestarted':
       return { ...state, restartedAs: event.data.newRunId }
+    case 'PauseRequested':
+    case 'ResumeRequested': {
+      const wish = { paused: event.type === 'PauseRequested', reason: event.data.reason, revision: event.revision }
+      return wished(state, wish, event.metadata)
+    }
+    case 'RunPaused':
+      return stoodStill(state, at)
+    case 'RunResumed':
+      return wentOn(state, at)
     case 'ForceCompleteRequested': {
       const { requestedBy, requestedAt } = requestOf(event.metadata)
       return { ...state, forceComplete: { ...event.data, requestedBy, requestedAt } }
@@ -196,6 +207,11 @@ function killRequested(state: RunState, event: Extract<RecordedRunEvent, { type:
   }
 }
 
+const untilFirstTurn = (state: RunState, at: string) => ({
+  unsampledBeforeFirstTurnMs: state.unsampledMs,
+  pausedBeforeFirstTurnMs: pausedMsAt(state, Date.parse(at)),
+})
+
 const requestOf = (metadata: EventMetadata) => ({
   requestedBy: metadata.actor,
   requestedAt: metadata.occurredAt,
@@ -221,7 +237,7 @@ const signalled = (
 
 function ended(state: RunState, at: string, status: RunStatus, receipt: Receipt | null): RunState {
   return {
-    ...state,
+    ...pauseOver(state, at),
     status,
     endedAt: at,
     receipt,

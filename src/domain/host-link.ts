@@ -15,6 +15,8 @@ export const factBodySchema = z.discriminatedUnion('type', [
     type: z.literal('LaunchFailed'),
     data: z.object({ code: z.string(), message: z.string().max(2000) }),
   }),
+  z.object({ type: z.literal('RunPaused'), data: runEventSchemas.RunPaused }),
+  z.object({ type: z.literal('RunResumed'), data: runEventSchemas.RunResumed }),
   z.object({ type: z.literal('SamplingInterrupted'), data: runEventSchemas.SamplingInterrupted }),
   z.object({ type: z.literal('PhaseChanged'), data: runEventSchemas.PhaseChanged }),
   z.object({ type: z.literal('TurnCompleted'), data: runEventSchemas.TurnCompleted }),
@@ -64,11 +66,16 @@ export type DesiredRun = {
     | { kind: 'supervise'; root: ProcessIdentity; workspacePath: string | null }
   /** null: it should live. A later call may make it stronger, never weaker. */
   kill: DesiredKill | null
+  /** Whether it should stand still while it lives; absent: nobody ever asked. A kill comes first. */
+  pause?: DesiredPause
   /** The grace and deadline for processes that outlive a root that exited by itself. */
   leftovers: { graceMs: number; proofDeadlineMs: number }
   /** The highest fact number that the store has of this run; the host numbers on above it. */
   factSequence: number
 }
+
+/** `revision`: of the event that asked for it. A wish with a lower one than another's is out of date. */
+export type DesiredPause = { paused: boolean; revision: number }
 
 export type DesiredKill = { kind: KillKind; requestedAt: string; graceMs: number; proofDeadlineMs: number }
 

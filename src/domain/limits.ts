@@ -1,6 +1,7 @@
 import type { AlertKind } from './alert-events.ts'
-import { type Classification, classify, evidenceOf, isInitializing, watchedMs } from './classify.ts'
+import { aboutPauses, type Classification, classify, evidenceOf, isInitializing, watchedMs } from './classify.ts'
 import { duration } from './duration.ts'
+import { isHeld } from './pause.ts'
 import { survivorsText } from './receipt.ts'
 import type { Evidence } from './run-events.ts'
 import { isTerminal, type RunState } from './run-state.ts'
@@ -12,11 +13,12 @@ export type PassedLimit = { limit: 'STUCK' | 'TOTAL_TIMEOUT'; reason: string }
 export type DueAlert = { kind: AlertKind; message: string; evidence: Evidence[] }
 
 /**
- * R16, R17: why the policy says that a live run should be killed now; undefined: it should not.
+ * R16, R17: why the policy says that a live run should be killed now; undefined: it should not. A run that is paused, or
+ * that somebody wants to be, is not: its clock stands still, and who paused it wants it to be there.
  * @param now milliseconds since the epoch: when the run was last looked at.
  */
 export function limitToKillFor(state: RunState, now: number): PassedLimit | undefined {
-  if (isTerminal(state.status) || state.kill !== null) return undefined
+  if (isTerminal(state.status) || state.kill !== null || isHeld(state)) return undefined
   const { policy } = state
   const verdict = classify(state, now, policy)
   if (verdict.verdict === 'STUCK' && policy.onStuck === 'kill') {
@@ -43,7 +45,11 @@ export function alertsDue(state: RunState, now: number): DueAlert[] {
   }
   if (verdict.verdict === 'STUCK') due.push({ kind: 'STUCK', message: stuckReason(state, verdict), evidence })
   if (isOverTotalTimeout(state, now)) {
-    due.push({ kind: 'TOTAL_TIMEOUT', message: totalTimeoutReason(state, now), evidence: evidenceOf(state, age ?? 0) })
+    due.push({
+      kind: 'TOTAL_TIMEOUT',
+      message: totalTimeoutReason(state, now),
+      evidence: evidenceOf(state, now, age ?? 0),
+    })
   }
   if (state.status === 'KILL_UNVERIFIED') due.push({ kind: 'KILL_UNVERIFIED', message: unverified(state), evidence })
   return due
@@ -56,7 +62,7 @@ const stuckReason = ({ policy }: RunState, { explanation }: Classification) =>
 
 function totalTimeoutReason(state: RunState, now: number): string {
   const { policy } = state
-  return `Total timeout: it has run for ${duration(watchedMs(state, now) ?? 0)}; the limit is ${duration(policy.totalTimeoutMs)}. (policy ${policy.preset})`
+  return `Total timeout: it has run for ${duration(watchedMs(state, now) ?? 0)}; the limit is ${duration(policy.totalTimeoutMs)}.${aboutPauses(state, now)} (policy ${policy.preset})`
 }
 
 function warning({ policy }: RunState, age: number): string {

@@ -137,6 +137,22 @@ export const runEventSchemas = {
     reason: z.string().max(2000).nullable(),
   }),
   RunRestarted: z.object({ newRunId: runIdSchema }),
+  /** What is wanted from here on; the host then says when it is so. */
+  PauseRequested: z.object({ reason: z.string().max(2000).nullable() }),
+  ResumeRequested: z.object({ reason: z.string().max(2000).nullable() }),
+  /** Nobody of its tree runs any more. `request`: revision of the PauseRequested that this carries out. */
+  RunPaused: z.object({
+    request: z.number().int().nonnegative(),
+    method: z.enum(['cgroup-freeze', 'sigstop']),
+    /** Live members of the tree, all of which stand still. */
+    processes: z.number().int().nonnegative(),
+  }),
+  /** Its tree goes on; `request` as of the pause that is over. */
+  RunResumed: z.object({
+    request: z.number().int().nonnegative(),
+    /** `kill`: so that its processes can act on SIGTERM. */
+    cause: z.enum(['resume', 'kill']),
+  }),
   /** A live run is killed first, and gets this outcome on the receipt. */
   ForceCompleteRequested: z.object({ outcome: forcedOutcomeSchema, reason: z.string().max(2000).nullable() }),
   RunForceCompleted: z.object({ outcome: forcedOutcomeSchema, ...exitShape }),
@@ -210,6 +226,10 @@ export const runEventVersion: { readonly [Type in RunEventType]: number } = {
   KillRequested: 1,
   RestartRequested: 1,
   RunRestarted: 1,
+  PauseRequested: 1,
+  ResumeRequested: 1,
+  RunPaused: 1,
+  RunResumed: 1,
   ForceCompleteRequested: 1,
   RunForceCompleted: 1,
   SigtermSent: 1,

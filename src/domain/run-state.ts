@@ -1,6 +1,7 @@
 import type { Actor } from './event.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
+import type { Pausing } from './pause.ts'
 import type { Policy } from './policy.ts'
 import type { ProcessIdentity } from './process-identity.ts'
 import type { ProofLevel, Receipt, RootExit } from './receipt.ts'
@@ -31,7 +32,7 @@ export type CleanupStep = {
 }
 
 /** Everything that is known of a run: the fold of its `run-…` and `telemetry-…` streams. JSON through and through. */
-export type RunState = {
+export type RunState = Pausing & {
   runId: RunId
   workflow: string
   origin: 'launched' | 'registered'

@@ -55,6 +55,16 @@ function describe(event: RecordedRunEvent): string {
       return `restart as ${event.data.newRunId} requested by ${person(event.metadata.actor)}${because(event.data.reason)}`
     case 'RunRestarted':
       return `restarted as ${event.data.newRunId}`
+    case 'PauseRequested':
+      return `pause requested by ${person(event.metadata.actor)}${because(event.data.reason)}`
+    case 'ResumeRequested':
+      return `resumption requested by ${person(event.metadata.actor)}${because(event.data.reason)}`
+    case 'RunPaused':
+      return `paused: ${processes(event.data.processes)} stopped${event.data.method === 'cgroup-freeze' ? ', the cgroup is frozen' : ' (SIGSTOP)'}`
+    case 'RunResumed':
+      return event.data.cause === 'kill'
+        ? 'no longer paused: its processes can act on SIGTERM'
+        : 'resumed: its processes go on'
     case 'ForceCompleteRequested':
       return `to be ended as ${event.data.outcome} by decision of ${person(event.metadata.actor)}${because(event.data.reason)}`
     case 'RunForceCompleted':

@@ -6,6 +6,7 @@ import { isTerminal, type RunState } from './run-state.ts'
 export const phaseKinds = [
   'WAITING',
   'WORKING',
+  'PAUSED',
   'KILL_REQUESTED',
   'TERMINATING',
   'KILLING',
@@ -83,6 +84,12 @@ function advance(
     case 'PhaseChanged':
       // Before the start there is nothing that works; after the exit neither.
       if (state.phase !== before.phase && work.current()?.kind === 'WORKING') work.begin('WORKING', at, state.phase)
+      return
+    case 'RunPaused':
+      if (work.current()?.kind === 'WORKING') work.begin('PAUSED', at)
+      return
+    case 'RunResumed':
+      if (work.current()?.kind === 'PAUSED') work.begin('WORKING', at, state.phase)
       return
     case 'KillRequested':
       return end.begin('KILL_REQUESTED', at)

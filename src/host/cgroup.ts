@@ -39,6 +39,11 @@ export class Cgroup {
     return writeIfThere(join(this.path, 'cgroup.freeze'), frozen ? '1' : '0')
   }
 
+  /** Everybody in it stands still, those of cgroups inside included. */
+  frozen(): boolean {
+    return /^frozen 1$/m.test(readOrUndefined(join(this.path, 'cgroup.events')) ?? '')
+  }
+
   /** CPU time of all members that ever were, in milliseconds. */
   cpuMs(): number | undefined {
     const usec = /^usage_usec (\d+)$/m.exec(readOrUndefined(join(this.path, 'cpu.stat')) ?? '')?.[1]

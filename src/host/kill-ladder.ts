@@ -33,6 +33,8 @@ export type LadderRun = {
   exitMayCome(): boolean
   /** A run can stop its parent; whoever is to write down the exit goes on then. */
   wakeShim(): void
+  /** A run that was paused goes on, so that it can act on SIGTERM. */
+  letGoOn(): Promise<void>
   readTable(): Promise<ProcessTable>
   /** Reads the rest of what the run said of itself, and sums up. */
   summary(): Promise<FactBody & { type: 'TelemetrySummarised' }>
@@ -75,6 +77,7 @@ class Ladder {
     await this.#settleOwnEnd()
     if (!this.#isForced() && ladder.step('proving') === undefined) {
       await this.#terminate()
+      await this.#run.letGoOn()
       await this.#grace()
     }
     await this.#killAndProve()

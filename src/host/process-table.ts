@@ -80,13 +80,23 @@ export function isOfThisMachine(identity: Pick<ProcessIdentity, 'bootId' | 'pidN
 export function isAlive(stat: Pick<ProcessStat, 'pid' | 'state'>): boolean {
   if (stat.state === 'X') return false
   if (stat.state !== 'Z') return true
+  return threadStates(stat.pid).some((state) => state !== 'Z' && state !== 'X')
+}
+
+/** Stopped by a signal or a debugger; of a process whose leader has exited, each thread that lives. */
+export function isStopped(stat: Pick<ProcessStat, 'pid' | 'state'>): boolean {
+  if (stat.state !== 'Z') return stat.state === 'T' || stat.state === 't'
+  return threadStates(stat.pid).every((state) => 'ZXTt'.includes(state))
+}
+
+/** None of a process that is gone. */
+function threadStates(pid: number): string[] {
   try {
-    return readdirSync(`/proc/${stat.pid}/task`).some((thread) => {
-      const state = parseStat(readFileSync(`/proc/${stat.pid}/task/${thread}/stat`, 'latin1')).state
-      return state !== 'Z' && state !== 'X'
-    })
+    return readdirSync(`/proc/${pid}/task`).map(
+      (thread) => parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1')).state,
+    )
   } catch (error) {
-    if (isGone(error)) return false
+    if (isGone(error)) return []
     throw error
   }
 }

@@ -27,6 +27,7 @@ export function runPaths(hostDirectory: string, runId: RunId) {
     olderOutput: inside('output.1.log'),
     outputOffsets: inside('output.json'),
     ladder: inside('ladder.jsonl'),
+    pause: inside('pause.json'),
     strays: inside('strays.json'),
     /** The run's own: its account may write here. */
     io: inside('io'),

@@ -4,34 +4,26 @@ import type { DesiredRun, Sample } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { machineIdentity } from '../os/process-identity.ts'
-import { Bell } from './bell.ts'
+import type { Bell } from './bell.ts'
 import { Cgroup } from './cgroup.ts'
 import { cleanUp } from './cleanup.ts'
 import { Emergency } from './emergency.ts'
-import { FactLog } from './fact-log.ts'
+import type { FactLog } from './fact-log.ts'
 import { killTree } from './kill-ladder.ts'
-import { LadderLog } from './ladder-log.ts'
+import type { LadderLog } from './ladder-log.ts'
 import { attemptLaunch, findEarlierLaunch, type LaunchRecord, recordLaunch, type Started } from './launch.ts'
 import { type LaunchFailure, planLaunch } from './launch-plan.ts'
-import { Output } from './output.ts'
+import type { Output } from './output.ts'
+import type { Pausing } from './pausing.ts'
 import { ageMs, isOfThisMachine, isRunning, type ProcessTable } from './process-table.ts'
 import { neverLaunchedReceipt } from './receipt.ts'
 import { RootEnd } from './root-exit.ts'
-import { factLogOptions, type RunContext } from './run-context.ts'
-import { type RunPaths, readJson, runPaths } from './run-directory.ts'
+import type { RunContext } from './run-context.ts'
+import { type RunPaths, readJson } from './run-directory.ts'
+import { type Live, openParts, type RunParts } from './run-parts.ts'
 import { signalProcess } from './signals.ts'
 import { Telemetry } from './telemetry.ts'
 import { Tree } from './tree.ts'
-
-/** A live process, as far as this host can know it. */
-type Live = {
-  root: ProcessIdentity | null
-  shim: ProcessIdentity | null
-  cgroup: Cgroup | null
-  visible: boolean
-  tree: Tree
-  telemetry: Telemetry
-}
 
 /** Nobody tells us of the end of a process that is not ours: it is looked at this often. */
 const watchIntervalMs = 500
@@ -50,24 +42,23 @@ export class Run {
   readonly #desired: DesiredRun
   readonly #paths: RunPaths
   readonly #ladder: LadderLog
+  readonly #pausing: Pausing
   readonly #context: RunContext
-  readonly #bell = new Bell()
+  readonly #bell: Bell
   #live: Live | undefined
   #shimIsOurs = false
   readonly #rootEnd: RootEnd
 
-  private constructor(
-    desired: DesiredRun,
-    context: RunContext,
-    parts: { facts: FactLog; ladder: LadderLog; output: Output; paths: RunPaths },
-  ) {
+  private constructor(desired: DesiredRun, context: RunContext, parts: RunParts) {
     this.runId = desired.runId
     this.#desired = desired
     this.#context = context
     this.facts = parts.facts
     this.output = parts.output
     this.#ladder = parts.ladder
+    this.#pausing = parts.pausing
     this.#paths = parts.paths
+    this.#bell = parts.bell
     this.#rootEnd = new RootEnd(desired.work.kind, parts.paths.exit, context.clock)
     const { proofDeadlineMs } = desired.leftovers
     this.emergency = new Emergency({ ...parts, proofDeadlineMs, onKill: () => this.#bell.ring() })
@@ -75,13 +66,11 @@ export class Run {
 
   /** Reads what the disk says of the run; nothing happens to it until `live`. */
   static async open(desired: DesiredRun, context: RunContext): Promise<Run> {
-    const paths = runPaths(context.hostDirectory, desired.runId)
-    const facts = await FactLog.open(factLogOptions(desired, context))
-    const ladder = await LadderLog.open(paths.ladder, context.crashPoint)
-    const output = await Output.open(paths, context.outputCapBytes)
-    const run = new Run(desired, context, { facts, ladder, output, paths })
-    if (desired.kill !== null) await ladder.want(desired.kill)
+    const parts = await openParts(desired, context)
+    const run = new Run(desired, context, parts)
+    if (desired.kill !== null) await parts.ladder.want(desired.kill)
     await run.emergency.resume()
+    await parts.pausing.want(desired.pause)
     return run
   }
 
@@ -89,6 +78,7 @@ export class Run {
   async want(desired: DesiredRun): Promise<void> {
     if (this.isOver) return
     if (desired.kill !== null && (await this.#ladder.want(desired.kill))) this.#bell.ring()
+    await this.#pausing.want(desired.pause)
   }
 
   /** Nothing of its tree is left, and its output is complete. */
@@ -150,9 +140,10 @@ export class Run {
   /** One look at all processes; takes no time of its own beyond that of its members. */
   async sample(table: ProcessTable): Promise<void> {
     if (this.#live === undefined || this.isOver) return
-    const { root, tree, telemetry } = this.#live
+    const { root, cgroup, tree, telemetry } = this.#live
     const members = tree.observe(table)
     if (root !== null && !members.get(root.pid)?.entry.alive) this.#bell.ring()
+    this.#pausing.hold(members, cgroup)
     await telemetry.sample(members)
   }
 
@@ -246,14 +237,17 @@ export class Run {
   #level = () => (this.#live?.cgroup == null ? 'process-scan' : 'cgroup-v2')
 
   /** Until the root has ended or somebody wants it to. */
-  async #watch({ root, visible }: Live): Promise<void> {
+  async #watch(live: Live): Promise<void> {
+    const { root, visible } = live
     const { signal, log } = this.#context
     const watcher = this.#shimIsOurs ? undefined : this.#rootEnd.watch(this.#bell, log)
     const intervalMs = watcher === undefined && !this.#shimIsOurs ? watchIntervalMs : slowWatchIntervalMs
     try {
       while (!signal.aborted && this.#ladder.kill === null && this.#ladder.step('begun') === undefined) {
         if (root === null || this.#rootEnd.of(root) !== undefined || (visible && !isRunning(root))) break
-        await this.#bell.wait(intervalMs, signal)
+        // Waited for only where there is something to do: a bell that rings meanwhile would not be heard.
+        const againMs = this.#pausing.isSettled ? intervalMs : await this.#pausing.step(live)
+        await this.#bell.wait(againMs, signal)
       }
     } finally {
       watcher?.close()
@@ -269,6 +263,7 @@ export class Run {
       rootExit: () => this.#rootEnd.of(root),
       exitMayCome: () => shim !== null && isRunning(shim),
       wakeShim: () => shim !== null && isOfThisMachine(shim) && signalProcess(shim, 'SIGCONT'),
+      letGoOn: () => this.#pausing.letGoOn({ tree, cgroup }),
       summary: () => telemetry.summary(),
     })
   }

@@ -4,6 +4,7 @@ import { decide } from '../../src/domain/decide.ts'
 import { evolve } from '../../src/domain/evolve.ts'
 import type { FactBody } from '../../src/domain/host-link.ts'
 import type { RunId } from '../../src/domain/ids.ts'
+import type { RequestPause } from '../../src/domain/pause.ts'
 import type { KillKind, RecordedRunEvent, RunEventBody } from '../../src/domain/run-events.ts'
 import type { RunState } from '../../src/domain/run-state.ts'
 import {
@@ -11,10 +12,12 @@ import {
   event,
   exited,
   launchFailed,
+  paused,
   phase,
   receipt,
   requestKill,
   requestRun,
+  resumed,
   root,
   sigkillSent,
   sigtermSent,
@@ -26,12 +29,13 @@ import {
   unproven,
 } from './run-events.ts'
 
-type Step = { kill: KillKind } | { fact: FactBody }
+type Step = { kill: KillKind } | { hold: RequestPause['type'] } | { fact: FactBody }
 
 /** What can happen to a run, in any order and as often as it likes: the domain decides what comes of it. */
 const step = (runId: RunId): fc.Arbitrary<Step> =>
   fc.oneof(
     fc.constantFrom<KillKind>('graceful', 'force', 'emergency').map((kill) => ({ kill })),
+    fc.constantFrom('RequestPause' as const, 'RequestResume' as const).map((hold) => ({ hold })),
     fc
       .oneof(
         fc.constantFrom<FactBody>(
@@ -39,6 +43,8 @@ const step = (runId: RunId): fc.Arbitrary<Step> =>
           launchFailed(),
           event('RunAdopted', { root }),
           emergencyRequested(),
+          paused(),
+          resumed(),
           sigtermSent(),
           sigkillSent('leftovers'),
           exited(0),
@@ -68,6 +74,7 @@ export const historyOf = (runId: RunId): fc.Arbitrary<RunEventBody[]> =>
     if (isStarted) add(absorb(started(), state))
     for (const next of steps) {
       if ('fact' in next) add(absorb(next.fact, state))
+      else if ('hold' in next) for (const body of decided(decide({ type: next.hold, reason: null }, state))) add(body)
       else for (const body of decided(decide(requestKill(next.kill), state))) add(body)
     }
     return history

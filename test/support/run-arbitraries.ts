@@ -8,9 +8,13 @@ import {
   identity,
   killRequested,
   launchFailed,
+  paused,
+  pauseRequested,
   phase,
   receipt,
   requested,
+  resumed,
+  resumeRequested,
   root,
   sigkillSent,
   sigtermSent,
@@ -41,6 +45,7 @@ export const factBody: fc.Arbitrary<FactBody> = fc.oneof(
   fc.constantFrom(root, identity(99)).map((adopted) => event('RunAdopted', { root: adopted })),
   status.map(exited),
   fc.constant(emergencyRequested()),
+  fc.constantFrom(paused(), resumed(), resumed('kill')),
   cause.map(sigtermSent),
   cause.map(sigkillSent),
   { weight: 3, arbitrary: anyReceipt.map(treeGone) },
@@ -66,6 +71,7 @@ export const eventBody: fc.Arbitrary<RunEventBody> = fc.oneof(
   factBody.filter(
     (fact) => !['LaunchFailed', 'EmergencyKillRequested', 'TreeGone', 'TreeNotProven'].includes(fact.type),
   ) as fc.Arbitrary<Extract<RunEventBody, FactBody>>,
+  fc.constantFrom(pauseRequested(), resumeRequested()),
   fc.tuple(killKind, idempotencyKey).map(([kind, key]) => killRequested(kind, { idempotencyKey: key })),
   fc
     .tuple(fc.constantFrom('RunKilled' as const, 'RunCompleted' as const), anyReceipt)

@@ -86,6 +86,10 @@ export const killRequested = (kind: KillKind = 'graceful', changes: Partial<RunE
 
 export const sigtermSent = (cause: 'kill' | 'leftovers' = 'kill') => event('SigtermSent', { processes: 2, cause })
 export const sigkillSent = (cause: 'kill' | 'leftovers' = 'kill') => event('SigkillSent', { processes: 1, cause })
+export const pauseRequested = (reason: string | null = 'a look') => event('PauseRequested', { reason })
+export const resumeRequested = () => event('ResumeRequested', { reason: null })
+export const paused = () => event('RunPaused', { request: 2, method: 'sigstop', processes: 3 })
+export const resumed = (cause: 'resume' | 'kill' = 'resume') => event('RunResumed', { request: 2, cause })
 export const exited = (status: number | null) => event('ProcessExited', { status, at: time(5_000) })
 export const turn = (number: number) => event('TurnCompleted', { turn: number })
 export const phase = (name: string) => event('PhaseChanged', { phase: name })
