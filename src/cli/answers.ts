@@ -88,6 +88,15 @@ export type RunDetails = RunRow &
       requestedBy: Actor
       requestedAt: string
     } | null
+    pause: {
+      paused: boolean
+      reason: string | null
+      requestedBy: Actor
+      requestedAt: string
+      stoppedAt: string | null
+      wentOnAt: string | null
+    } | null
+    pausedMs: number
     rootExit: { status: number | null; at: string } | null
     failure: { reason: string; message: string; code: string | null } | null
     receipt: { json: Receipt } | null

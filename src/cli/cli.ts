@@ -9,6 +9,7 @@ import { addHosts } from './commands/hosts.ts'
 import { addKill } from './commands/kill.ts'
 import { addLogs } from './commands/logs.ts'
 import { addLs } from './commands/ls.ts'
+import { addPause, addResume } from './commands/pause.ts'
 import { addProjections } from './commands/projections.ts'
 import { addRegister } from './commands/register.ts'
 import { addRestart } from './commands/restart.ts'
@@ -62,6 +63,8 @@ const commands = [
   addShow,
   addTimeline,
   addKill,
+  addPause,
+  addResume,
   addRestart,
   addComplete,
   addLogs,

@@ -25,6 +25,7 @@ const runDetails = /* GraphQL */ `
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
     notices { code detail at }
     kill { kind reason requestedBy { kind id } requestedAt }
+    pause { paused reason requestedBy { kind id } requestedAt stoppedAt wentOnAt } pausedMs
     rootExit { status at }
     failure { reason message code }
     receipt { json }
@@ -211,6 +212,26 @@ export const documents = {
       forceCompleteRun(input: $input) {
         __typename
         ... on ForceCompleteRunAnswer { success message joined waitExpired run { ...RunDetails } }
+        ... on AlreadyEnded { run { ...RunDetails } }
+        ${problem}
+      }
+    } ${runDetails}`,
+
+  pauseRun: /* GraphQL */ `
+    mutation PauseRun($input: PauseRunInput!) {
+      pauseRun(input: $input) {
+        __typename
+        ... on PauseRunAnswer { success message joined waitExpired run { ...RunDetails } }
+        ... on AlreadyEnded { run { ...RunDetails } }
+        ${problem}
+      }
+    } ${runDetails}`,
+
+  resumeRun: /* GraphQL */ `
+    mutation ResumeRun($input: ResumeRunInput!) {
+      resumeRun(input: $input) {
+        __typename
+        ... on PauseRunAnswer { success message joined waitExpired run { ...RunDetails } }
         ... on AlreadyEnded { run { ...RunDetails } }
         ${problem}
       }

@@ -98,6 +98,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
     ['failure', run.failure === null ? null : printable(run.failure.message)],
     ['root exit', run.rootExit === null ? null : exitStatus(run.rootExit.status)],
     ['kill', kill(run)],
+    ['pause', pause(run, nowMs)],
     ...linkFacts(run),
     ['last output', run.lastOutput === null ? null : printable(run.lastOutput)],
     [
@@ -139,6 +140,19 @@ function kill({ kill }: RunDetails): string | null {
   if (kill === null) return null
   const reason = kill.reason === null ? '' : `: ${printable(kill.reason)}`
   return `${kill.kind.toLowerCase()}, ${kill.requestedAt} by ${actorText(kill.requestedBy)}${reason}`
+}
+
+/** What is wanted, by whom, and whether it is so. */
+function pause({ status, pause, pausedMs, endedAt }: RunDetails, nowMs: number): string | null {
+  if (pause === null) return null
+  const all = pausedMs === 0 ? '' : `, ${formatDuration(pausedMs)} in all`
+  if (endedAt !== null || (!pause.paused && pause.wentOnAt !== null)) return `over${all}`
+  const by = `${actorText(pause.requestedBy)}${pause.reason === null ? '' : `: ${printable(pause.reason)}`}`
+  if (status !== 'PAUSED' || !pause.paused) {
+    return `${pause.paused ? 'it is being stopped' : 'it is about to go on'}, as asked ${pause.requestedAt} by ${by}`
+  }
+  const thisOne = nowMs - Date.parse(pause.stoppedAt ?? pause.requestedAt)
+  return `for ${formatDuration(thisOne)}${pausedMs - thisOne > 1_000 ? all : ''}, by ${by}`
 }
 
 function resources({ processes, cpuMs, rssBytes }: RunDetails): string {

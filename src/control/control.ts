@@ -144,6 +144,24 @@ export type ForceCompleteRunResult =
   | InvalidTransition
   | StoreUnavailableFailure
 
+/** Of `pauseRun` and of `resumeRun`. `success`: its processes stand still, or go on again, as was asked. */
+export type PauseRunAnswer = {
+  type: 'PauseRunAnswer'
+  success: boolean
+  run: RunState
+  message: string
+  /** That was wanted already, and this request joined it. */
+  joined: boolean
+  waitExpired: boolean
+}
+export type PauseRunResult =
+  | PauseRunAnswer
+  | InvalidInput
+  | RunNotFound
+  | AlreadyEnded
+  | InvalidTransition
+  | StoreUnavailableFailure
+
 export type RegisterProcessResult =
   | { type: 'RegisterProcessAnswer'; run: RunState }
   | InvalidInput
@@ -186,6 +204,9 @@ export interface Control {
   restartRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<RestartRunResult>
   /** @param signal ends the wait, never what goes on. */
   forceCompleteRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<ForceCompleteRunResult>
+  /** Stops the run's processes until it is resumed. @param signal ends the wait, never the pause. */
+  pauseRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<PauseRunResult>
+  resumeRun(context: RequestContext, input: unknown, signal?: AbortSignal): Promise<PauseRunResult>
   registerProcess(context: RequestContext, input: unknown): Promise<RegisterProcessResult>
   /** null: all. */
   rebuildProjections(context: RequestContext, names: string[] | null): Promise<RebuildProjectionsResult>

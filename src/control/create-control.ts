@@ -18,6 +18,7 @@ import { keepRunning } from './keep-running.ts'
 import { killRun } from './kill-run.ts'
 import type { Log } from './log.ts'
 import { createMonitor } from './monitor.ts'
+import { pauseRun } from './pause-run.ts'
 import { listAlerts } from './queries/alerts.ts'
 import { listAudit } from './queries/audit.ts'
 import { followAlerts } from './queries/follow-alerts.ts'
@@ -227,6 +228,10 @@ export function createControl(deps: ControlDeps): RunningControl {
       orUnavailable(() => restartRun(useCase, context, input, untilClosed(signal))),
     forceCompleteRun: (context, input, signal = closing.signal) =>
       orUnavailable(() => forceCompleteRun(useCase, context, input, untilClosed(signal))),
+    pauseRun: (context, input, signal = closing.signal) =>
+      orUnavailable(() => pauseRun(useCase, context, 'pauseRun', input, untilClosed(signal))),
+    resumeRun: (context, input, signal = closing.signal) =>
+      orUnavailable(() => pauseRun(useCase, context, 'resumeRun', input, untilClosed(signal))),
     registerProcess: (context, input) => orUnavailable(() => registerProcess(useCase, context, input)),
     rebuildProjections: (context, names) =>
       orUnavailable(() => available(() => rebuildProjections(projector, audit, context, names, closing.signal))),

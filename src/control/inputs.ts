@@ -79,6 +79,14 @@ export const forceCompleteRunInputSchema = z.strictObject({
   timeoutMs: z.number().int().min(0).max(waitMsMax).default(30_000),
 })
 
+/** Of a resumption too. */
+export const pauseRunInputSchema = z.strictObject({
+  runId: z.string().max(200, 'is longer than 200 characters'),
+  reason,
+  timeoutMs: z.number().int().min(0).max(waitMsMax).default(10_000),
+})
+export type PauseRunInput = z.infer<typeof pauseRunInputSchema>
+
 export const registerProcessInputSchema = z.strictObject({
   runId: runIdSchema.nullish(),
   pid: z.number().int().min(1).max(4_194_304, 'is larger than any pid of Linux (4,194,304)'),

@@ -3,7 +3,7 @@ import type { RunEventData } from '../domain/run-events.ts'
 import type { Cgroup } from './cgroup.ts'
 import type { FactLog } from './fact-log.ts'
 import type { Member } from './membership.ts'
-import { entryKey, isStopped, type ProcessTable } from './process-table.ts'
+import { entryKey, isStopped, type ProcessEntry, type ProcessTable } from './process-table.ts'
 import { readJson, writeAtomically } from './run-directory.ts'
 import { signalProcess } from './signals.ts'
 import type { Tree } from './tree.ts'
@@ -31,7 +31,7 @@ const looksMax = 20
 
 /**
  * Stops a run's tree and lets it go on: a frozen cgroup where there is one, else SIGSTOP to each process until a look at
- * all of them finds nobody who runs. What is wanted is on the disk before anything is done about it, and what was done is
+ * all of them finds nobody who runs. (Who waits in the kernel with a SIGSTOP to come stops before it runs again.) What is wanted is on the disk before anything is done about it, and what was done is
  * a fact, so that the next host goes on with it.
  */
 export class Pausing {
@@ -39,7 +39,10 @@ export class Pausing {
   #kept: Kept | undefined
   /** The wish that was carried out by this host. */
   #settled: DesiredPause | undefined
+  /** Who was sent SIGSTOP, by `entryKey`. */
+  #asked = new Set<string>()
   #looks = 0
+  #keeping: Promise<unknown> = Promise.resolve()
 
   private constructor(options: PausingOptions, kept: Kept | undefined) {
     this.#options = options
@@ -52,20 +55,31 @@ export class Pausing {
 
   /** Takes a wish in; one that is out of date changes nothing. @throws the file system's error: it is not taken in */
   async want(wish: DesiredPause | undefined): Promise<void> {
-    if (wish === undefined || wish.revision <= (this.#kept?.revision ?? -1)) return
+    if (wish === undefined) return
     const { crashPoint, onWish } = this.#options
-    crashPoint('before pause wish')
-    const leave = this.#kept?.leave
-    // Until they go on again, those who stood still before the first of several pauses are the ones to leave.
-    await this.#keep({ ...wish, ...(leave !== undefined && this.isPaused ? { leave } : {}) })
+    await this.#update((kept) => {
+      if (wish.revision <= (kept?.revision ?? -1)) return undefined
+      crashPoint('before pause wish')
+      // Until they go on again, those who stood still before the first of several pauses are the ones to leave.
+      return { ...wish, ...(kept?.leave !== undefined && this.isPaused ? { leave: kept.leave } : {}) }
+    })
+    if (this.#kept?.revision !== wish.revision || this.isSettled) return
     crashPoint('after pause wish')
     this.#looks = 0
+    this.#asked.clear()
     onWish()
   }
 
-  async #keep(kept: Kept): Promise<void> {
-    await writeAtomically(this.#options.path, JSON.stringify(kept))
-    this.#kept = kept
+  /** One after the other, each on what the one before has left; undefined: nothing changes. */
+  #update(change: (kept: Kept | undefined) => Kept | undefined): Promise<void> {
+    const done = this.#keeping.then(async () => {
+      const kept = change(this.#kept)
+      if (kept === undefined) return
+      await writeAtomically(this.#options.path, JSON.stringify(kept))
+      this.#kept = kept
+    })
+    this.#keeping = done.catch(() => {})
+    return done
   }
 
   /** The tree stands still, as its facts say. */
@@ -97,12 +111,11 @@ export class Pausing {
     const members = tree.observe(table)
     const loose = outside(members, frozen)
     if (wish.leave === undefined) {
-      await this.#keep({
-        ...wish,
-        leave: loose.filter(({ entry }) => isStopped(entry)).map(({ entry }) => entryKey(entry)),
-      })
+      const leave = loose.filter(({ entry }) => isStopped(entry)).map(({ entry }) => entryKey(entry))
+      await this.#update((kept) => (kept?.revision === wish.revision ? { ...kept, leave } : undefined))
     }
-    const running = mayStop() ? stopAll(loose) : loose.length
+    if (this.#kept?.revision !== wish.revision) return false
+    const running = mayStop() ? this.#stopAll(loose) : loose.length
     crashPoint('after stop signals')
     if (running > 0 || !(frozen ? cgroup?.frozen() : table.conclusive)) return false
     if (this.isPaused) return true
@@ -112,10 +125,19 @@ export class Pausing {
     return true
   }
 
+  /** @returns how many of them may run */
+  #stopAll(members: Member[]): number {
+    // A parent between vfork and its child's exec waits for that child, which is stopped: it gets no further than here.
+    const isHeldUp = (entry: ProcessEntry) => entry.state === 'D' && this.#asked.has(entryKey(entry))
+    const running = members.filter(({ entry }) => !isStopped(entry) && !isHeldUp(entry))
+    for (const { entry } of running) if (signalProcess(entry, 'SIGSTOP')) this.#asked.add(entryKey(entry))
+    return running.length
+  }
+
   /** Whoever came later, or was woken by somebody else, is stopped too. */
   hold(members: Map<number, Member>, cgroup: Cgroup | null): void {
     if (this.#kept?.paused !== true || !this.isSettled || !this.#options.mayStop()) return
-    stopAll(outside(members, cgroup?.freeze(true) ?? false))
+    this.#stopAll(outside(members, cgroup?.freeze(true) ?? false))
   }
 
   /** A process that is to act on SIGTERM must run. SIGKILL needs none of this. */
@@ -146,10 +168,3 @@ const outside = (members: Map<number, Member>, byCgroup: boolean): Member[] =>
   [...members.values()]
     .filter(({ entry, foundBy }) => entry.alive && !(byCgroup && foundBy.has('cgroup')))
     .sort((a, b) => Number(b.foundBy.has('root')) - Number(a.foundBy.has('root')))
-
-/** @returns how many of them ran */
-function stopAll(members: Member[]): number {
-  const running = members.filter(({ entry }) => !isStopped(entry))
-  for (const { entry } of running) signalProcess(entry, 'SIGSTOP')
-  return running.length
-}

@@ -19,7 +19,7 @@ import { createCrashPoints } from '../support/crash-points.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 export type Saga = {
-  kind: 'first-start' | 'launch' | 'live' | 'adopt' | 'kill' | 'restart' | 'complete' | 'checkpoint'
+  kind: 'first-start' | 'launch' | 'live' | 'adopt' | 'kill' | 'restart' | 'complete' | 'pause' | 'checkpoint'
   /** Idempotency key of the run that it begins with. */
   key: string
 }
@@ -111,6 +111,14 @@ async function work({ kind, key }: Saga): Promise<void> {
     // What an earlier server adopted, and died before it was heard, may be acknowledged first.
     const steps = ['after append RunAdopted', 'after acknowledge RunAdopted']
     await waitUntil(() => steps.every((point) => points.passed.has(point)), 'the adoption of a run')
+  } else if (kind === 'pause') {
+    const runId = await startRun(deaf, key)
+    await startedHere(runId)
+    points.arm()
+    await pauseAndResume(runId)
+    points.disarm()
+    await requests.kill.ask(runId, key)
+    await finished(runId)
   } else {
     const runId = await startRun(deaf, key)
     await startedHere(runId)
@@ -120,6 +128,15 @@ async function work({ kind, key }: Saga): Promise<void> {
     if (kind === 'restart') await startedHere(await newRunOf(runId))
   }
   points.disarm()
+}
+
+/** Whoever asks again, because it never got its answer, joins. */
+async function pauseAndResume(runId: RunId): Promise<void> {
+  const wish = (await stateOf(runId))?.pause
+  if (wish == null || wish.paused) await control.pauseRun(context(), { runId })
+  if (!(await has(runId, 'RunPaused'))) throw new Error(`${runId} was not paused`)
+  await control.resumeRun(context(), { runId })
+  if (!(await has(runId, 'RunResumed'))) throw new Error(`${runId} does not go on`)
 }
 
 /** One is kept at most once a second: there is news until then. */
@@ -135,6 +152,11 @@ async function goOn({ kind, key }: Saga): Promise<void> {
   if (kind === 'launch' || kind === 'first-start') return void (await finished(await startRun(brief, key)))
   if (kind === 'checkpoint') return workUntilCheckpoint(key)
   const runId = await startRun(deaf, key)
+  if (kind === 'pause') {
+    await pauseAndResume(runId)
+    await requests.kill.ask(runId, key)
+    return void (await finished(runId))
+  }
   const request = requests[kind === 'adopt' || kind === 'live' ? 'kill' : kind]
   if (!(await has(runId, request.recordedAs))) await request.ask(runId, key)
   await finished(runId)

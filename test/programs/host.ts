@@ -1,9 +1,10 @@
 // A host in a process of its own: launches one run, kills it once it runs, and dies by SIGKILL at the point it is told.
-//   node host.ts DIRECTORY DESIRED_JSON KILL_JSON CRASH_POINT CGROUPS
+// `pause`: it is paused and resumed before that.
+//   node host.ts DIRECTORY DESIRED_JSON KILL_JSON CRASH_POINT CGROUPS [pause]
 import type { DesiredRun } from '../../src/domain/host-link.ts'
 import { createHost } from '../../src/host/host.ts'
 
-const [hostDirectory = '', desired = '', kill = '', point = '', cgroups = 'auto'] = process.argv.slice(2)
+const [hostDirectory = '', desired = '', kill = '', point = '', cgroups = 'auto', pause] = process.argv.slice(2)
 const run: DesiredRun = JSON.parse(desired)
 const log = { info() {}, warn() {}, error: (fields: object, message: string) => console.error(message, fields) }
 
@@ -18,7 +19,13 @@ await host.start()
 await host.want(run)
 for await (const facts of host.facts(new AbortController().signal)) {
   for (const { body } of facts) {
-    if (body.type === 'RunStarted' && kill !== '') await host.want({ ...run, kill: JSON.parse(kill) })
+    const paused = body.type === 'RunStarted' ? true : body.type === 'RunPaused' ? false : undefined
+    if (pause !== undefined && paused !== undefined) {
+      await host.want({ ...run, pause: { paused, revision: paused ? 5 : 6 } })
+      continue
+    }
+    if (body.type === (pause === undefined ? 'RunStarted' : 'RunResumed') && kill !== '')
+      await host.want({ ...run, kill: JSON.parse(kill) })
     if (body.type === 'RunCleaned') process.exit(0)
   }
 }

@@ -37,9 +37,13 @@ const singular = [
   ...['RunRequested', 'RunStarted', 'SigtermSent', 'SigkillSent', 'ProcessExited'],
   ...['TelemetrySummarised', 'RunCleaned'],
   ...['RestartRequested', 'RunRestarted', 'ForceCompleteRequested'],
+  ...['PauseRequested', 'RunPaused', 'ResumeRequested', 'RunResumed'],
 ]
 /** What somebody asks for; a restart's new run is asked for by the restart, and says so as its cause. */
-const asked = ['RunRequested', 'KillRequested', 'RestartRequested', 'ForceCompleteRequested']
+const asked = [
+  ...['RunRequested', 'KillRequested', 'RestartRequested', 'ForceCompleteRequested'],
+  ...['PauseRequested', 'ResumeRequested'],
+]
 
 /**
  * What is wrong with the record of a run, if it is held to this: everything happened exactly once in effect.

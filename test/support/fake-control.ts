@@ -191,6 +191,16 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
       const message = 'It goes on.'
       return { type: 'ForceCompleteRunAnswer', success: false, run: liveRun, message, joined: false, waitExpired: true }
     },
+    async pauseRun(context, input) {
+      called('pauseRun', context, input)
+      const message = 'It is recorded.'
+      return { type: 'PauseRunAnswer', success: false, run: liveRun, message, joined: false, waitExpired: true }
+    },
+    async resumeRun(context, input) {
+      called('resumeRun', context, input)
+      const message = 'The run goes on.'
+      return { type: 'PauseRunAnswer', success: true, run: liveRun, message, joined: true, waitExpired: false }
+    },
     async registerProcess(context, input) {
       called('registerProcess', context, input)
       return { type: 'RegisterProcessAnswer', run: liveRun }

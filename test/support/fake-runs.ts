@@ -55,6 +55,8 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     usage: null,
     notices: [],
     kill: null,
+    pause: null,
+    pausedMs: 0,
     rootExit: null,
     failure: null,
     receipt: null,

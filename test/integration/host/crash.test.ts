@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DesiredRun } from '../../../src/domain/host-link.ts'
@@ -47,7 +47,7 @@ describe('a host that is killed with SIGKILL', () => {
   })
   const kill = { kind: 'graceful', requestedAt: new Date().toISOString(), graceMs: 60, proofDeadlineMs: 5_000 } as const
 
-  async function runUntilCrash(run: DesiredRun, point: string, kill: object | null, cgroups = 'auto') {
+  async function runUntilCrash(run: DesiredRun, point: string, kill: object | null, cgroups = 'auto', pause = false) {
     const args = [
       program,
       hostDirectory,
@@ -55,6 +55,7 @@ describe('a host that is killed with SIGKILL', () => {
       kill === null ? '' : JSON.stringify(kill),
       point,
       cgroups,
+      ...(pause ? ['pause'] : []),
     ]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] })
     const [, signal] = await once(child, 'exit')
@@ -92,6 +93,35 @@ describe('a host that is killed with SIGKILL', () => {
     )
     expect(await world.output(run.runId)).toBe('said\n')
   })
+
+  const ofPause = [
+    ...['before pause wish', 'after pause wish', 'after stop signals', 'before fact RunPaused', 'after fact RunPaused'],
+    ...['after go-on signals', 'before fact RunResumed', 'after fact RunResumed', 'after fact SigtermSent'],
+  ]
+  it.each(ofPause.flatMap((point) => ['auto', 'off'].map((cgroups) => [point, cgroups] as const)))(
+    '[R14] of a pause, %s (cgroups %s): the next host goes on, exactly once in effect',
+    async (point, cgroups) => {
+      const run = desired(['sh', '-c', 'trap "exit 7" TERM; while :; do echo beat >>beats; sleep 0.02; done'])
+      await runUntilCrash(run, point, { ...kill, graceMs: 60_000 }, cgroups, true)
+      world = await createHostWorld({ hostDirectory, cgroups: cgroups as 'auto' | 'off' })
+      const beats = () => {
+        const path = join(world?.workspace(run.runId) ?? '', 'beats')
+        return existsSync(path) ? readFileSync(path, 'utf8').length : 0
+      }
+      const pause = (paused: boolean) => world?.host.want({ ...run, pause: { paused, revision: paused ? 5 : 6 } })
+      await pause(true)
+      await world.fact(run.runId, 'RunPaused')
+      await pause(false)
+      await world.fact(run.runId, 'RunResumed')
+      const resumed = beats()
+      if (point !== 'after fact SigtermSent') await waitUntil(() => beats() > resumed, 'the run to go on')
+      await world.host.want({ ...run, kill: { ...kill, graceMs: 60_000 } })
+      const { receipt } = await world.fact(run.runId, 'TreeGone')
+      expect(receipt).toMatchObject({ proven: true, rootExit: { status: 7 } })
+      const types = world.types(run.runId).filter((type) => ['RunPaused', 'RunResumed', 'SigtermSent'].includes(type))
+      expect(types).toEqual(['RunPaused', 'RunResumed', 'SigtermSent'])
+    },
+  )
 
   it('[R14] a run that ended while no host was there keeps its output and its exit status', async () => {
     const run = desired(['sh', '-c', 'echo first; sleep 0.4; echo last; exit 3'])
