@@ -57,7 +57,13 @@ type Server = { child: ChildProcess; ask(query: string, variables: object): Prom
 async function startServer(dataDirectory: string): Promise<Server> {
   const child = spawn(process.execPath, [join(import.meta.dirname, '../src/main.ts'), 'up'], {
     stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, RUNWARDEN_DATA_DIR: dataDirectory, RUNWARDEN_PORT: '0', RUNWARDEN_LOG_LEVEL: 'warn' },
+    env: {
+      ...process.env,
+      RUNWARDEN_DATA_DIR: dataDirectory,
+      RUNWARDEN_PORT: '0',
+      RUNWARDEN_CANARY_INTERVAL_MS: '0',
+      RUNWARDEN_LOG_LEVEL: 'warn',
+    },
   })
   const url = await urlOf(dataDirectory, child)
   const token = readFileSync(join(dataDirectory, 'admin.token'), 'utf8').trim()

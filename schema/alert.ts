@@ -14,6 +14,7 @@ const AlertKindType = builder.enumType('AlertKind', {
     STUCK: { description: 'The run is STUCK. Its policy says whether it is killed for that.' },
     TOTAL_TIMEOUT: { description: 'The run lasts longer than its policy allows.' },
     KILL_UNVERIFIED: { description: 'A kill could not be proven: something of the run may still live.' },
+    CANARY_FAILED: { description: 'The readiness canary failed: kills on that host may not do what they should.' },
   } satisfies Record<AlertKind, { description: string }>,
 })
 

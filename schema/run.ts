@@ -173,6 +173,7 @@ const RunFilterInput = builder.inputType('RunFilter', {
     status: t.field({ type: [RunStatusType], description: 'Its status is one of these.' }),
     workflow: t.string({ description: 'Its workflow has exactly this name.' }),
     live: t.boolean({ description: 'true: it has not ended; false: it has.' }),
+    canary: t.boolean({ description: 'true: only decoys of the readiness canary; false: none of them.' }),
   }),
 })
 
@@ -183,6 +184,7 @@ export const runFilter = (filter: RunFilterArgument | null | undefined): RunFilt
   ...(filter?.status != null && { status: filter.status }),
   ...(filter?.workflow != null && { workflow: searchText('filter.workflow', filter.workflow) }),
   ...(filter?.live != null && { live: filter.live }),
+  ...(filter?.canary != null && { canary: filter.canary }),
 })
 
 export { RunFilterInput }

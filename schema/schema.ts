@@ -1,6 +1,7 @@
 import { builder } from './builder.ts'
 import './alert.ts'
 import './audit.ts'
+import './canary.ts'
 import './classification.ts'
 import './force-complete.ts'
 import './host.ts'

@@ -41,6 +41,7 @@ const schema = z.object({
   RUNWARDEN_ADDRESS: z.string().min(1).default('127.0.0.1'),
   RUNWARDEN_CAPACITY: wholeNumber(1, 100_000).default(defaultCapacity),
   RUNWARDEN_CHECK_INTERVAL_MS: wholeNumber(100, 60_000).default(5_000),
+  RUNWARDEN_CANARY_INTERVAL_MS: wholeNumber(0, 999_999_999).default(15 * 60_000),
   RUNWARDEN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   RUNWARDEN_POSTGRES_ACCOUNT: z.string().min(1).optional(),
   RUNWARDEN_CGROUPS: z.enum(['auto', 'off']).default('auto'),
@@ -55,6 +56,8 @@ export type Config = {
   capacity: number
   /** Milliseconds between two looks at every live run. R16 allows a minute at most. */
   checkIntervalMs: number
+  /** Milliseconds from one readiness canary to the next; 0: only on request. */
+  canaryIntervalMs: number
   logLevel: z.infer<typeof schema>['RUNWARDEN_LOG_LEVEL']
   postgresAccount: string | undefined
   cgroups: 'auto' | 'off'
@@ -77,6 +80,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     address: values.RUNWARDEN_ADDRESS,
     capacity: values.RUNWARDEN_CAPACITY,
     checkIntervalMs: values.RUNWARDEN_CHECK_INTERVAL_MS,
+    canaryIntervalMs: values.RUNWARDEN_CANARY_INTERVAL_MS,
     logLevel: values.RUNWARDEN_LOG_LEVEL,
     postgresAccount: values.RUNWARDEN_POSTGRES_ACCOUNT,
     cgroups: values.RUNWARDEN_CGROUPS,

@@ -75,6 +75,7 @@ async function serve(serving: Serving): Promise<void> {
     log,
     now: () => new Date(),
     checkIntervalMs: config.checkIntervalMs,
+    canaryIntervalMs: config.canaryIntervalMs,
     storeAway: connection.away,
   })
   shutdown.add('control', () => control.close())

@@ -184,3 +184,21 @@ export type EmergencyKillAnswer = {
   waitExpired: boolean
   receipt: { json: Receipt } | null
 }
+
+export type CanaryResult = {
+  runId: string
+  host: string
+  trigger: 'SCHEDULE' | 'REQUEST'
+  requestedBy: Actor
+  startedAt: string
+  /** null: it goes on. */
+  endedAt: string | null
+  outcome: 'RUNNING' | 'PASSED' | 'FAILED' | 'SKIPPED'
+  phase: 'START' | 'KILL' | 'PROOF' | null
+  message: string | null
+  level: 'CGROUP_V2' | 'PROCESS_SCAN' | null
+  processes: number | null
+  timings: Record<'readyMs' | 'sigtermMs' | 'sigkillMs' | 'provenMs' | 'answeredMs', number | null>
+}
+
+export type CanaryState = { intervalMs: number; nextAt: string | null; running: boolean; results: CanaryResult[] }

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { addAlerts } from './commands/alerts.ts'
 import { addAudit } from './commands/audit.ts'
+import { addCanary } from './commands/canary.ts'
 import { addComplete } from './commands/complete.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addDown } from './commands/down.ts'
@@ -74,6 +75,7 @@ const commands = [
   addWorkflow,
   addAudit,
   addHosts,
+  addCanary,
   addProjections,
   addDoctor,
 ]

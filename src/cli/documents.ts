@@ -56,6 +56,12 @@ const eventFields = /* GraphQL */ `
     id type version revision position occurredAt recordedAt actor { kind id } correlationId causationId data summary
   }`
 
+const canaryFields = /* GraphQL */ `
+  fragment CanaryFields on CanaryResult {
+    runId host trigger requestedBy { kind id } startedAt endedAt outcome phase message level processes
+    timings { readyMs sigtermMs sigkillMs provenMs answeredMs }
+  }`
+
 export const documents = {
   runs: /* GraphQL */ `
     query Runs($filter: RunFilter, $first: Int, $after: String) {
@@ -241,6 +247,20 @@ export const documents = {
     mutation RegisterProcess($input: RegisterProcessInput!) {
       registerProcess(input: $input) { __typename ... on RegisterProcessAnswer { run { ...RunDetails } } ${problem} }
     } ${runDetails}`,
+
+  canary: /* GraphQL */ `
+    query Canary($last: Int) { canary(last: $last) { intervalMs nextAt running results { ...CanaryFields } } }
+    ${canaryFields}`,
+
+  runCanary: /* GraphQL */ `
+    mutation RunCanary {
+      runCanary {
+        __typename
+        ... on RunCanaryAnswer { joined result { ...CanaryFields } }
+        ... on Problem { message }
+      }
+    }
+    ${canaryFields}`,
 
   rebuildProjections: /* GraphQL */ `
     mutation RebuildProjections($names: [String!]) {

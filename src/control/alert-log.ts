@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto'
 import {
   type AlertEventBody,
-  type AlertKind,
   alertStream,
   type RecordedAlertEvent,
+  type RunAlertKind,
   readAlertEvent,
   severityOf,
 } from '../domain/alert-events.ts'
@@ -17,7 +17,7 @@ export type AlertLog = {
   /** @throws StoreUnavailable */
   raise(run: RunState, alert: DueAlert): Promise<void>
   /** @throws StoreUnavailable */
-  resolve(run: RunState, kind: AlertKind, why: string): Promise<void>
+  resolve(run: RunState, kind: RunAlertKind, why: string): Promise<void>
 }
 
 export function createAlertLog(store: EventStore, actor: Actor, now: () => Date): AlertLog {
@@ -29,7 +29,7 @@ export function createAlertLog(store: EventStore, actor: Actor, now: () => Date)
   }
 
   /** Somebody who was quicker has done it: the next check sees what is left to do. */
-  async function append(run: RunState, kind: AlertKind, body: AlertEventBody, expected: number | 'no-stream') {
+  async function append(run: RunState, kind: RunAlertKind, body: AlertEventBody, expected: number | 'no-stream') {
     const { correlationId, eventId: causationId } = run.cause
     const metadata = { eventId: randomUUID(), actor, correlationId, causationId, occurredAt: now().toISOString() }
     const event: NewEvent = { ...body, v: 1, metadata }

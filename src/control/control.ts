@@ -6,6 +6,7 @@ import type { Receipt } from '../domain/receipt.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
 import type { RunPhase } from '../domain/timeline.ts'
 import type { WorkflowVersion } from '../domain/workflow.ts'
+import type { CanaryResult } from './canary-log.ts'
 import type { Alert, AlertFilter } from './queries/alerts.ts'
 import type { AuditEntry } from './queries/audit.ts'
 import type { AlertChange } from './queries/follow-alerts.ts'
@@ -174,7 +175,8 @@ export type RebuildProjectionsResult =
   | UnknownProjection
   | StoreUnavailableFailure
 
-export type RunFilter = { status?: RunStatus[]; workflow?: string; live?: boolean }
+/** `canary`: true: only decoys of the readiness canary; false: none of them. */
+export type RunFilter = { status?: RunStatus[]; workflow?: string; live?: boolean; canary?: boolean }
 
 export type RunEventEntry = { event: RecordedEvent; cursor: string }
 
@@ -187,7 +189,22 @@ export type OutputText = {
   ended: boolean
 }
 
-export type Readiness = { ready: boolean; checks: { name: string; ok: boolean; detail: string }[] }
+/** `advisory`: whoever asks should know, but work can be taken all the same. */
+export type ReadinessCheck = { name: string; ok: boolean; detail: string; advisory?: boolean }
+export type Readiness = { ready: boolean; checks: ReadinessCheck[] }
+
+export type CanaryStatus = {
+  /** 0: only on request. */
+  intervalMs: number
+  /** When the next one is due; null: none is. */
+  nextAt: string | null
+  /** One is under way on this server's host. */
+  running: boolean
+}
+/** `joined`: one was under way already, and this is its result. */
+export type RunCanaryResult =
+  | { type: 'RunCanaryAnswer'; result: CanaryResult; joined: boolean }
+  | StoreUnavailableFailure
 
 /**
  * The use cases: every door (GraphQL, later MCP) calls these and nothing below them.
@@ -210,6 +227,8 @@ export interface Control {
   registerProcess(context: RequestContext, input: unknown): Promise<RegisterProcessResult>
   /** null: all. */
   rebuildProjections(context: RequestContext, names: string[] | null): Promise<RebuildProjectionsResult>
+  /** M2: starts a decoy that is hard to kill, kills it through the one path, and answers what came of it. */
+  runCanary(context: RequestContext): Promise<RunCanaryResult>
   /** Records that somebody without a valid token was turned away; many within a short time become one record. */
   recordRefusedAccess(detail: string): void
 
@@ -237,6 +256,8 @@ export interface Control {
   /** Newest first; none where there is no such workflow. */
   workflowVersions(name: string, page: PageRequest): Promise<Page<WorkflowVersion>>
   hosts(): Promise<HostReport[]>
+  /** Of all hosts, newest first, at most `last` results; the status is this server's. */
+  canary(last: number): Promise<CanaryStatus & { results: CanaryResult[] }>
   projections(): Promise<ProjectionStatus[]>
 
   /** Each matching run as it is after a change was projected; from now on. */

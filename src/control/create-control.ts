@@ -7,7 +7,8 @@ import type { RunState } from '../domain/run-state.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
 import { createAuditLog } from './audit-log.ts'
 import { type AuditSpool, keepFlushing } from './audit-spool.ts'
-import type { Control, Readiness, StoreUnavailableFailure } from './control.ts'
+import { createCanary } from './canary.ts'
+import type { Control, Readiness, ReadinessCheck, StoreUnavailableFailure } from './control.ts'
 import { defineWorkflow } from './define-workflow.ts'
 import { createFactRecorder } from './fact-recorder.ts'
 import { forceCompleteRun } from './force-complete-run.ts'
@@ -32,6 +33,7 @@ import { rebuildProjections } from './rebuild-projections.ts'
 import { createRefusedAccess } from './refused-access.ts'
 import { registerProcess } from './register-process.ts'
 import { restartRun } from './restart-run.ts'
+import { runCanary } from './run-canary.ts'
 import { createRunFeed } from './run-feed.ts'
 import { followRunOutput, readRunOutput } from './run-output.ts'
 import { startRun } from './start-run.ts'
@@ -48,6 +50,8 @@ export type ControlDeps = {
   now: () => Date
   /** Milliseconds between two checks of the monitor, as between two looks of the host. */
   checkIntervalMs: number
+  /** Milliseconds from one readiness canary to the next; 0, the standard: only on request. */
+  canaryIntervalMs?: number
   /** undefined once the store can be used; until then why it cannot. */
   storeAway: () => string | undefined
 }
@@ -88,6 +92,15 @@ export function createControl(deps: ControlDeps): RunningControl {
     isReconciled: () => dispatcher.reconciled,
     tellOfKill: dispatcher.tellOfKill,
   })
+  const canary = createCanary({
+    ...{ store, host, now, intervalMs: deps.canaryIntervalMs ?? 0, isReconciled: () => dispatcher.reconciled },
+    // Like any client of this control.
+    control: {
+      startRun: (context, input) => control.startRun(context, input),
+      killRun: (context, input, signal) => control.killRun(context, input, signal),
+      runOutput: (id, offset, maxBytes) => control.runOutput(id, offset, maxBytes),
+    },
+  })
   const useCase: UseCaseDeps = {
     ...{ store, host, audit, feed, hurried, now, projected, tellOfKill: dispatcher.tellOfKill },
     workflowsFollowed: (position) => followed(position, [workflowsProjection.name]),
@@ -105,6 +118,7 @@ export function createControl(deps: ControlDeps): RunningControl {
       keepRunning('host dispatcher', () => dispatcher.run(signal), log, signal),
       keepRunning('fact recorder', () => recorder.run(signal), log, signal),
       keepRunning('monitor', () => monitor.run(signal), log, signal),
+      keepRunning('canary', () => canary.run(signal), log, signal),
       keepRunning('audit spool', () => keepFlushing(deps.auditSpool, store, signal), log, signal),
     ])
   }
@@ -172,8 +186,9 @@ export function createControl(deps: ControlDeps): RunningControl {
   }
 
   async function readiness(): Promise<Readiness> {
-    const checks = [await storeCheck(), ...(await projectionChecks()), hostCheck(), await journalCheck(), factsCheck()]
-    return { ready: checks.every(({ ok }) => ok), checks }
+    const checks: ReadinessCheck[] = [await storeCheck(), ...(await projectionChecks()), hostCheck()]
+    checks.push(await journalCheck(), factsCheck(), canary.check())
+    return { ready: checks.every(({ ok, advisory }) => ok || advisory), checks }
   }
 
   async function storeCheck() {
@@ -217,7 +232,7 @@ export function createControl(deps: ControlDeps): RunningControl {
 
   const untilClosed = (signal: AbortSignal) => AbortSignal.any([signal, closing.signal])
 
-  return {
+  const control: RunningControl = {
     start,
     close,
     defineWorkflow: (context, input) => orUnavailable(() => defineWorkflow(useCase, context, input)),
@@ -235,6 +250,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     registerProcess: (context, input) => orUnavailable(() => registerProcess(useCase, context, input)),
     rebuildProjections: (context, names) =>
       orUnavailable(() => available(() => rebuildProjections(projector, audit, context, names, closing.signal))),
+    runCanary: (context) => orUnavailable(() => runCanary(canary, audit, context, closing.signal)),
     recordRefusedAccess: (detail) => refusedAccess.record(detail),
 
     run: (id) => available(async () => (runIdSchema.safeParse(id).success ? findRun(pool, id) : undefined)),
@@ -249,6 +265,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     workflow: (name, version) => available(() => findWorkflow(pool, name, version)),
     workflows: (page) => available(() => listWorkflows(pool, page)),
     workflowVersions: (name, page) => available(() => listWorkflowVersions(pool, name, page)),
+    canary: async (last) => ({ ...canary.status, results: await canary.results(last) }),
     hosts: async () => [await host.report()],
     projections: () => available(() => projector.status()),
 
@@ -259,4 +276,5 @@ export function createControl(deps: ControlDeps): RunningControl {
 
     readiness,
   }
+  return control
 }

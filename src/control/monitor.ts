@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
-import { type AlertKind, alertKinds } from '../domain/alert-events.ts'
+import { type RunAlertKind, runAlertKinds } from '../domain/alert-events.ts'
 import { classify } from '../domain/classify.ts'
 import type { JudgeRun } from '../domain/decide.ts'
 import type { Actor } from '../domain/event.ts'
@@ -77,7 +77,7 @@ export function createMonitor(deps: MonitorDeps): Monitor {
     }
   }
 
-  async function settle(run: RunState, due: readonly DueAlert[], open: readonly AlertKind[]): Promise<void> {
+  async function settle(run: RunState, due: readonly DueAlert[], open: readonly RunAlertKind[]): Promise<void> {
     for (const alert of due) {
       calm.isDue(run, alert.kind)
       if (!open.includes(alert.kind)) await alerts.raise(run, alert)
@@ -98,11 +98,11 @@ export function createMonitor(deps: MonitorDeps): Monitor {
     }
   }
 
-  async function checkRun(state: RunState, open: AlertKind[]): Promise<void> {
+  async function checkRun(state: RunState, open: RunAlertKind[]): Promise<void> {
     const seenAt = await lastSeen(state)
     // While it is paused no clock passes anything, and what its clocks had passed before is neither news nor over.
-    const known = seenAt === undefined || isHeld(state) ? timeless : alertKinds
-    const isKnown = (kind: AlertKind) => known.includes(kind)
+    const known = seenAt === undefined || isHeld(state) ? timeless : runAlertKinds
+    const isKnown = (kind: RunAlertKind) => known.includes(kind)
     if (seenAt !== undefined && isNews(state, seenAt)) await judge(state, seenAt)
     const due = alertsDue(state, seenAt ?? now().getTime()).filter(({ kind }) => isKnown(kind))
     await settle(state, due, open.filter(isKnown))
@@ -157,7 +157,7 @@ function outcomeOf(executed: Executed, { reason }: PassedLimit): { outcome: stri
 }
 
 /** Alerts that hold whenever the run was last looked at. */
-const timeless: readonly AlertKind[] = ['KILL_UNVERIFIED']
+const timeless: readonly RunAlertKind[] = ['KILL_UNVERIFIED']
 
 function whyOver({ status, turns, phase }: RunState): string {
   if (isTerminal(status)) return `The run has ended as ${status}.`
@@ -174,13 +174,13 @@ async function liveRuns(pool: pg.Pool, hostId: string): Promise<RunState[]> {
   return rows.map(({ state }) => state)
 }
 
-async function openAlerts(pool: pg.Pool): Promise<Map<RunId, AlertKind[]>> {
-  const rows = await ask<{ run_id: RunId; kind: AlertKind }>(
+async function openAlerts(pool: pg.Pool): Promise<Map<RunId, RunAlertKind[]>> {
+  const rows = await ask<{ run_id: RunId; kind: RunAlertKind }>(
     pool,
-    'SELECT run_id, kind FROM alerts WHERE resolved_at IS NULL',
-    [],
+    'SELECT run_id, kind FROM alerts WHERE resolved_at IS NULL AND kind = ANY($1)',
+    [runAlertKinds],
   )
-  const open = new Map<RunId, AlertKind[]>()
+  const open = new Map<RunId, RunAlertKind[]>()
   for (const { run_id, kind } of rows) open.set(run_id, [...(open.get(run_id) ?? []), kind])
   return open
 }

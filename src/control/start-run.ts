@@ -81,7 +81,7 @@ const conflict = (runId: RunId, key: string | undefined): IdempotencyConflict =>
 export const newRunId = (): RunId => `run_${randomBytes(6).toString('hex')}`
 
 /** The same actor and key always mean the same run, so that a retry needs no index to find it. */
-const runIdOf = (actor: Actor, key: string): RunId =>
+export const runIdOf = (actor: Actor, key: string): RunId =>
   `run_${createHash('sha256')
     .update(JSON.stringify([actor.kind, actor.id, key]))
     .digest('hex')

@@ -4,8 +4,11 @@ import { type RunId, runIdSchema } from './ids.ts'
 import { readEvent } from './read-event.ts'
 import { evidenceSchema } from './run-events.ts'
 
-/** What people are alerted to. Each at most once at a time per run. */
-export const alertKinds = ['INITIALIZATION_WARNING', 'STUCK', 'TOTAL_TIMEOUT', 'KILL_UNVERIFIED'] as const
+/** What people are alerted to about a run. Each at most once at a time per run. */
+export const runAlertKinds = ['INITIALIZATION_WARNING', 'STUCK', 'TOTAL_TIMEOUT', 'KILL_UNVERIFIED'] as const
+export type RunAlertKind = (typeof runAlertKinds)[number]
+
+export const alertKinds = [...runAlertKinds, 'CANARY_FAILED'] as const
 export type AlertKind = (typeof alertKinds)[number]
 
 export const alertSeverities = ['WARNING', 'CRITICAL'] as const
@@ -17,6 +20,7 @@ export const severityOf: Record<AlertKind, AlertSeverity> = {
   STUCK: 'CRITICAL',
   TOTAL_TIMEOUT: 'WARNING',
   KILL_UNVERIFIED: 'CRITICAL',
+  CANARY_FAILED: 'CRITICAL',
 }
 
 /** The current schema of every event of an `alert-…` stream, by type. */
@@ -46,10 +50,10 @@ export type RecordedAlertEvent = {
 }[AlertEventType]
 
 /** One alert of one run; its stream is `alert-<key>`. */
-export const alertKey = (runId: RunId, kind: AlertKind) =>
+export const alertKey = (runId: RunId, kind: RunAlertKind) =>
   `${runId.slice('run_'.length)}-${kind.toLowerCase().replaceAll('_', '-')}`
 
-export const alertStream = (runId: RunId, kind: AlertKind) => `alert-${alertKey(runId, kind)}`
+export const alertStream = (runId: RunId, kind: RunAlertKind) => `alert-${alertKey(runId, kind)}`
 
 /** undefined for an event that is no alert's. @throws Error when the data does not fit its schema. */
 export function readAlertEvent(event: RecordedEvent): RecordedAlertEvent | undefined {

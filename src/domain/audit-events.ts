@@ -14,6 +14,7 @@ export const auditActions = [
   'registerProcess',
   'defineWorkflow',
   'rebuildProjections',
+  'runCanary',
 ] as const
 
 export const auditEventSchemas = {

@@ -1,4 +1,4 @@
-import type { AlertKind } from './alert-events.ts'
+import type { RunAlertKind } from './alert-events.ts'
 import { aboutPauses, type Classification, classify, evidenceOf, isInitializing, watchedMs } from './classify.ts'
 import { duration } from './duration.ts'
 import { isHeld } from './pause.ts'
@@ -10,7 +10,7 @@ import { isTerminal, type RunState } from './run-state.ts'
 export type PassedLimit = { limit: 'STUCK' | 'TOTAL_TIMEOUT'; reason: string }
 
 /** What holds of a run, and should be known to people. */
-export type DueAlert = { kind: AlertKind; message: string; evidence: Evidence[] }
+export type DueAlert = { kind: RunAlertKind; message: string; evidence: Evidence[] }
 
 /**
  * R16, R17: why the policy says that a live run should be killed now; undefined: it should not. A run that is paused, or

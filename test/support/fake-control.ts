@@ -1,3 +1,4 @@
+import type { CanaryResult } from '../../src/control/canary-log.ts'
 import type { Control, RequestContext, RunEventEntry } from '../../src/control/control.ts'
 import type { Alert } from '../../src/control/queries/alerts.ts'
 import type { RecordedRunEvent } from '../../src/domain/run-events.ts'
@@ -58,6 +59,12 @@ const openAlert: Alert = {
   raisedAt: '2026-01-01T00:31:00.000Z',
   resolvedAt: null,
   why: null,
+}
+
+const canaryResult: CanaryResult = {
+  ...{ runId, host: hostId, trigger: 'request', requestedBy: user, outcome: 'PASSED', phase: null, message: null },
+  ...{ startedAt: '2026-01-01T00:00:00.000Z', endedAt: '2026-01-01T00:00:01.000Z', level: 'cgroup-v2', processes: 3 },
+  timings: { readyMs: 40, sigtermMs: 2, sigkillMs: 204, provenMs: 210, answeredMs: 240 },
 }
 
 /** A live source that a test drives, and that shows what became of its reader. */
@@ -209,6 +216,10 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
       called('rebuildProjections', context, names)
       return { type: 'RebuildProjectionsAnswer', projections: [{ name: 'runs', events: 3, durationMs: 1.5 }] }
     },
+    async runCanary(context) {
+      called('runCanary', context, undefined)
+      return { type: 'RunCanaryAnswer', result: canaryResult, joined: false }
+    },
     recordRefusedAccess: (detail) => void refused.push(detail),
     run: async (id) => known(id),
     runs: async () => ({ items: [{ item: liveRun, cursor: 'c1' }], hasNextPage: true }),
@@ -270,6 +281,10 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
         slots: { capacity: 4, used: 1, waiting: 0 },
       },
     ],
+    canary: async (last) => ({
+      ...{ intervalMs: 900_000, nextAt: '2026-01-01T00:15:00.000Z', running: false },
+      results: [canaryResult].slice(0, last),
+    }),
     projections: async () => [{ name: 'runs', version: 1, position: 9, lag: 0, state: 'running' }],
     followAlerts: async function* () {
       yield { alert: openAlert, cursor: 'c1' }

@@ -82,6 +82,8 @@ export function spawnServer({ dataDirectory, env = {} }: TestServerOptions): {
       HOME: process.env.HOME,
       TMPDIR: process.env.TMPDIR,
       RUNWARDEN_PORT: '0',
+      // A run that nobody asked for would be in the way of those who count runs.
+      RUNWARDEN_CANARY_INTERVAL_MS: '0',
       RUNWARDEN_DATA_DIR: dataDirectory,
       ...env,
     },

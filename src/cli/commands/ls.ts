@@ -34,6 +34,8 @@ async function ls({ connect, screen }: CliContext, options: Options): Promise<vo
   const filter = {
     ...(options.status === undefined ? {} : { status: options.status }),
     ...(options.workflow === undefined ? {} : { workflow: options.workflow }),
+    // Decoys are nobody's work; who asks for them by name means them.
+    ...(options.workflow === undefined ? { canary: false } : {}),
     // A named status says by itself whether ended runs are meant.
     ...(options.all || options.status !== undefined ? {} : { live: true }),
   }

@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import { z } from 'zod'
+import { canaryWorkflow } from '../../domain/canary-events.ts'
 import { runIdSchema } from '../../domain/ids.ts'
 import { isTerminal, type RunState, type RunStatus, runStatuses } from '../../domain/run-state.ts'
 import type { RunFilter } from '../control.ts'
@@ -39,6 +40,7 @@ export async function listRuns(pool: pg.Pool, filter: RunFilter, page: PageReque
          SELECT run_id, requested_at FROM runs
          WHERE status = wanted.status
            ${filter.workflow === undefined ? '' : `AND workflow = ${$(filter.workflow)}`}
+           ${filter.canary === undefined ? '' : `AND workflow ${filter.canary ? '=' : '<>'} ${$(canaryWorkflow)}`}
            ${after === undefined ? '' : `AND (requested_at, run_id) < (${$(after[0])}::timestamptz, ${$(after[1])})`}
          ORDER BY requested_at DESC, run_id DESC LIMIT ${limit}
        ) AS found
@@ -60,4 +62,6 @@ const statusesOf = ({ status, live }: RunFilter): RunStatus[] =>
 
 /** Whether the list with this filter has the run. */
 export const matches = (run: RunState, filter: RunFilter): boolean =>
-  statusesOf(filter).includes(run.status) && (filter.workflow === undefined || filter.workflow === run.workflow)
+  statusesOf(filter).includes(run.status) &&
+  (filter.workflow === undefined || filter.workflow === run.workflow) &&
+  (filter.canary === undefined || filter.canary === (run.workflow === canaryWorkflow))

@@ -4,7 +4,7 @@ import { type AlertLog, createAlertLog } from '../../../src/control/alert-log.ts
 import { listAlerts } from '../../../src/control/queries/alerts.ts'
 import { type AlertChange, followAlerts } from '../../../src/control/queries/follow-alerts.ts'
 import { InvalidCursor } from '../../../src/control/queries/page.ts'
-import type { AlertKind } from '../../../src/domain/alert-events.ts'
+import type { RunAlertKind } from '../../../src/domain/alert-events.ts'
 import type { RunId } from '../../../src/domain/ids.ts'
 import { stateAfter } from '../../support/decider-spec.ts'
 import { caughtUp, newRunId, openWorld, patience, type World } from '../../support/projection-world.ts'
@@ -30,8 +30,8 @@ afterEach(async () => {
 })
 
 const run = (runId: RunId) => ({ ...stateAfter([requested(), started()]), runId })
-const raise = (runId: RunId, kind: AlertKind) => log.raise(run(runId), { kind, message: `${kind}!`, evidence: [] })
-const resolve = (runId: RunId, kind: AlertKind) => log.resolve(run(runId), kind, 'It is over.')
+const raise = (runId: RunId, kind: RunAlertKind) => log.raise(run(runId), { kind, message: `${kind}!`, evidence: [] })
+const resolve = (runId: RunId, kind: RunAlertKind) => log.resolve(run(runId), kind, 'It is over.')
 
 const follow = (after: string | null): AsyncGenerator<AlertChange> =>
   followAlerts(world.store, projector, world.pool, after, ending.signal)

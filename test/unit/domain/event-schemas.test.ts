@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { alertEventSchemas, readAlertEvent } from '../../../src/domain/alert-events.ts'
 import { auditEventSchemas, readAuditEvent } from '../../../src/domain/audit-events.ts'
+import { canaryEventSchemas, readCanaryEvent } from '../../../src/domain/canary-events.ts'
 import { eventMetadataSchema, type RecordedEvent } from '../../../src/domain/event.ts'
 import { evolve } from '../../../src/domain/evolve.ts'
 import { standardPolicy } from '../../../src/domain/policy.ts'
@@ -25,6 +26,7 @@ const runTypes = Object.keys(runEventSchemas) as (keyof typeof runEventSchemas)[
 const otherTypes = [
   ...Object.keys(auditEventSchemas).map((type) => ({ type, read: readAuditEvent })),
   ...Object.keys(alertEventSchemas).map((type) => ({ type, read: readAlertEvent })),
+  ...Object.keys(canaryEventSchemas).map((type) => ({ type, read: readCanaryEvent })),
   ...Object.keys(workflowEventSchemas).map((type) => ({ type, read: readWorkflowEvent })),
 ]
 const allTypes = [...runTypes, ...otherTypes.map(({ type }) => type)]
