@@ -1,3 +1,4 @@
+import { canaryWorkflow } from '../../domain/canary-events.ts'
 import type { RunRow } from '../answers.ts'
 import { isEnded } from '../run-text.ts'
 
@@ -29,7 +30,8 @@ export function createWatchedRuns({ ids, workflow, all }: Watched): WatchedRuns 
 
   function isWatched(run: RunRow): boolean {
     if (ids.length > 0) return ids.includes(run.id)
-    if (workflow !== undefined && workflow !== run.workflow) return false
+    // Decoys are nobody's work; who asks for them by name means them.
+    if (workflow === undefined ? run.workflow === canaryWorkflow : run.workflow !== workflow) return false
     return all || !isEnded(run) || runs.has(run.id)
   }
 

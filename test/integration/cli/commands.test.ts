@@ -80,7 +80,13 @@ beforeAll(async () => {
       ],
       projections: () => [{ name: 'runs', version: 1, position: 12, lag: 0, state: 'running', error: null }],
     },
-    Mutation: { startRun: mutation, killRun: mutation, registerProcess: mutation, rebuildProjections: () => answer },
+    Mutation: {
+      startRun: mutation,
+      killRun: mutation,
+      registerProcess: mutation,
+      rebuildProjections: () => answer,
+      runCanary: () => answer,
+    },
     Subscription: {
       runEvents: async function* (args: { after: string | null }) {
         const from = args.after == null ? 0 : Number(args.after.slice(1)) + 1
@@ -363,6 +369,41 @@ describe('kill', () => {
   })
 })
 
+describe('[M2] canary', () => {
+  const result = (changes: object) => ({
+    __typename: 'RunCanaryAnswer',
+    joined: false,
+    result: {
+      ...{ runId: id, host: 'host_0123456789ab', trigger: 'REQUEST', requestedBy: { kind: 'TOKEN', id: 'admin' } },
+      ...{ startedAt: '2026-11-21T03:41:07.000Z', endedAt: '2026-11-21T03:41:08.000Z', outcome: 'PASSED' },
+      ...{ phase: null, message: null, level: 'CGROUP_V2', processes: 3 },
+      timings: { readyMs: 40, sigtermMs: 2, sigkillMs: 204, provenMs: 210, answeredMs: 240 },
+      ...changes,
+    },
+  })
+
+  it('says what came of it, and how long each phase took', async () => {
+    answer = result({})
+    const { code, stdout } = await cli(['canary'])
+    expect(code).toBe(0)
+    expect(stdout).toMatch(/^PASSED\n/)
+    for (const said of [id, '+204 ms', '+210 ms', '3 processes, none left']) expect(stdout).toContain(said)
+  })
+
+  it.each([
+    [1, { outcome: 'FAILED', phase: 'PROOF', message: `left:${esc}[2J pid 7`, level: null }],
+    [6, { outcome: 'SKIPPED', message: 'No slot is free; runs come first.', level: null, timings: noTimings }],
+  ])('ends with %i, and says why', async (expected, changes) => {
+    answer = result(changes)
+    const { code, stdout } = await cli(['canary'])
+    expect(code).toBe(expected)
+    expect(stdout).toContain(changes.message.replace(`${esc}[2J`, ''))
+    expect((await cli(['canary', '--json'])).code).toBe(expected)
+  })
+})
+
+const noTimings = { readyMs: null, sigtermMs: null, sigkillMs: null, provenMs: null, answeredMs: null }
+
 describe('looking', () => {
   it('[R40] ls shows live runs by default, cut to the terminal, without a trace of what a run tries on it', async () => {
     runs = [fakeRun({ lastOutput: `${esc}[2J${esc}]0;owned\u0007an attack that is rather long` })]
@@ -386,8 +427,8 @@ describe('looking', () => {
     expect(lines(stdout)).toHaveLength(600)
     expect(JSON.parse(lines(stdout)[599] as string).id).toBe('run_000000000599')
     expect(asked.map((args) => [args.first, args.filter])).toEqual([
-      [500, {}],
-      [100, {}],
+      [500, { canary: false }],
+      [100, { canary: false }],
     ])
     expect(stderr).toContain('There are more')
     await cli(['ls', '--status', 'KILLED', 'FAILED', '--workflow', 'LINA'])

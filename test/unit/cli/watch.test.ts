@@ -43,6 +43,13 @@ describe('[R23] the runs that are watched', () => {
     expect(watching({ all: true }).update(run('a', { endedAt: ended }))).toBe(true)
   })
 
+  it('[M2] leave out the decoys of the canary, unless these are asked for', () => {
+    const decoy = run('a', { workflow: 'runwarden-canary' })
+    expect(watching({ all: true }).update(decoy)).toBe(false)
+    expect(watching({ workflow: 'runwarden-canary' }).update(decoy)).toBe(true)
+    expect(watching({ ids: ['a'] }).update(decoy)).toBe(true)
+  })
+
   it('that are named are all there is, and have all ended once each of them has', () => {
     const runs = watching({ ids: ['a', 'b'] })
     expect(runs.update(run('c'))).toBe(false)
