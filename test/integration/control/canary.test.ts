@@ -41,6 +41,7 @@ async function serve(
   })
   await host.start()
   await connection.connect(() => control.start(), new AbortController().signal)
+  await waitUntil(async () => (await control.readiness()).ready, 'the server to be ready')
 }
 
 async function end(): Promise<void> {
