@@ -41,7 +41,7 @@ async function serve(
   })
   await host.start()
   await connection.connect(() => control.start(), new AbortController().signal)
-  await waitUntil(async () => (await control.readiness()).ready, 'the server to be ready')
+  await waitUntil(async () => (await control.projections()).every(({ state }) => state === 'running'), 'all to follow')
 }
 
 async function end(): Promise<void> {
