@@ -134,7 +134,27 @@ builder.node(RunType, {
       nullable: true,
       description: 'Bytes of memory its tree held resident at the last heartbeat.',
     }),
-    peakRssBytes: t.exposeFloat('peakRssBytes', { nullable: true, description: 'The most bytes it held resident.' }),
+    openFiles: t.exposeInt('openFiles', {
+      nullable: true,
+      description: 'Open file descriptors of its tree at the last heartbeat; null: they may not be read.',
+    }),
+    ioReadBytes: t.exposeFloat('ioReadBytes', {
+      nullable: true,
+      description: 'Bytes that its tree has read from storage, as sampled; null: it may not be read.',
+    }),
+    ioWriteBytes: t.exposeFloat('ioWriteBytes', {
+      nullable: true,
+      description: 'Bytes that its tree has written to storage, as sampled; null: it may not be read.',
+    }),
+    peakRssBytes: t.exposeFloat('peakRssBytes', {
+      nullable: true,
+      description: 'The most bytes it held resident at a heartbeat.',
+    }),
+    peakProcesses: t.exposeInt('peakProcesses', { nullable: true, description: 'The most live processes it had.' }),
+    peakOpenFiles: t.exposeInt('peakOpenFiles', {
+      nullable: true,
+      description: 'The most open file descriptors it had at a heartbeat.',
+    }),
     holdsSlot: t.boolean({
       description: "Whether it takes up a place in its host's capacity.",
       resolve: (run) => holdsSlot(run),

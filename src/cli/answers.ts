@@ -77,7 +77,12 @@ export type RunDetails = RunRow &
     processes: number | null
     cpuMs: number | null
     rssBytes: number | null
+    openFiles: number | null
+    ioReadBytes: number | null
+    ioWriteBytes: number | null
     peakRssBytes: number | null
+    peakProcesses: number | null
+    peakOpenFiles: number | null
     cacheReadRatio: number | null
     lateResults: number
     usage: { [Key in keyof Usage]-?: number | null } | null

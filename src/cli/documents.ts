@@ -21,7 +21,8 @@ const runDetails = /* GraphQL */ `
     ...RestartLinks
     origin workflowVersion command workspacePath labels { name value } requestedBy { kind id } asOf
     policy { ...PolicyFields }
-    outputBytes processes cpuMs rssBytes peakRssBytes cacheReadRatio lateResults
+    outputBytes processes cpuMs rssBytes openFiles ioReadBytes ioWriteBytes
+    peakRssBytes peakProcesses peakOpenFiles cacheReadRatio lateResults
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
     notices { code detail at }
     kill { kind reason requestedBy { kind id } requestedAt }

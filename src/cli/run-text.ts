@@ -108,6 +108,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
     ['command', run.command === null ? null : printable(run.command.join(' '))],
     ['workspace', run.workspacePath === null ? null : printable(run.workspacePath)],
     ['process', run.pid === null ? null : `pid ${run.pid} on ${run.host}${resources(run)}`],
+    ['usage', usage(run)],
     [
       'heartbeat',
       run.lastHeartbeatAt === null ? null : `${formatDuration(nowMs - Date.parse(run.lastHeartbeatAt))} ago`,
@@ -155,11 +156,27 @@ function pause({ status, pause, pausedMs, endedAt }: RunDetails, nowMs: number):
   return `for ${formatDuration(thisOne)}${pausedMs - thisOne > 1_000 ? all : ''}, by ${by}`
 }
 
-function resources({ processes, cpuMs, rssBytes }: RunDetails): string {
+/** All told, and at most. */
+function usage({ cpuMs, peakRssBytes, peakProcesses, peakOpenFiles, ioReadBytes, ioWriteBytes }: RunDetails) {
   const parts = [
-    processes === null ? null : `${processes} ${processes === 1 ? 'process' : 'processes'}`,
     cpuMs === null ? null : `CPU ${formatDuration(cpuMs)}`,
-    rssBytes === null ? null : `${Math.round(rssBytes / 2 ** 20)} MiB`,
+    ioReadBytes === null ? null : `read ${mebibytes(ioReadBytes)}`,
+    ioWriteBytes === null ? null : `wrote ${mebibytes(ioWriteBytes)}`,
+    peakProcesses === null ? null : `at most ${processesText(peakProcesses)}`,
+    peakRssBytes === null ? null : `at most ${mebibytes(peakRssBytes)}`,
+    peakOpenFiles === null ? null : `at most ${peakOpenFiles} open files`,
+  ].filter((part) => part !== null)
+  return parts.join(', ') || null
+}
+
+const mebibytes = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`
+const processesText = (number: number) => `${number} ${number === 1 ? 'process' : 'processes'}`
+
+function resources({ processes, rssBytes, openFiles }: RunDetails): string {
+  const parts = [
+    processes === null ? null : processesText(processes),
+    rssBytes === null ? null : mebibytes(rssBytes),
+    openFiles === null ? null : `${openFiles} open files`,
   ].filter((part) => part !== null)
   return parts.length === 0 ? '' : `, ${parts.join(', ')}`
 }

@@ -70,8 +70,12 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     processes: null,
     cpuMs: null,
     rssBytes: null,
+    openFiles: null,
+    ioReadBytes: null,
+    ioWriteBytes: null,
     peakRssBytes: null,
     peakProcesses: null,
+    peakOpenFiles: null,
     lastHeartbeatAt: null,
     unsampledMs: 0,
     classified: null,
@@ -184,6 +188,7 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         ...withTelemetry(state, event.data, event.data.lastHeartbeatAt ?? state.lastHeartbeatAt),
         peakRssBytes: event.data.peakRssBytes ?? state.peakRssBytes,
         peakProcesses: event.data.peakProcesses ?? state.peakProcesses,
+        peakOpenFiles: event.data.peakOpenFiles ?? state.peakOpenFiles,
       }
   }
 }
@@ -270,8 +275,12 @@ function withTelemetry(state: RunState, data: Telemetry, at: string | null): Run
     processes: isTerminal(state.status) ? 0 : (data.processes ?? state.processes),
     cpuMs: data.cpuMs ?? state.cpuMs,
     rssBytes: data.rssBytes ?? state.rssBytes,
+    openFiles: isTerminal(state.status) ? 0 : (data.openFiles ?? state.openFiles),
+    ioReadBytes: data.ioReadBytes ?? state.ioReadBytes,
+    ioWriteBytes: data.ioWriteBytes ?? state.ioWriteBytes,
     peakRssBytes: largest(state.peakRssBytes, data.rssBytes),
     peakProcesses: largest(state.peakProcesses, data.processes),
+    peakOpenFiles: largest(state.peakOpenFiles, data.openFiles),
     lastHeartbeatAt: at,
     notices: [...state.notices, ...notices.map((notice) => ({ ...notice, at: at ?? state.requestedAt }))].slice(
       -noticesMax,

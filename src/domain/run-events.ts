@@ -48,6 +48,10 @@ const progressShape = {
   /** Of the tree: CPU time used so far, resident memory now. */
   cpuMs: z.number().nonnegative().optional(),
   rssBytes: z.number().int().nonnegative().optional(),
+  /** Of the tree: open file descriptors now; bytes read from and written to storage so far. */
+  openFiles: z.number().int().nonnegative().optional(),
+  ioReadBytes: z.number().int().nonnegative().optional(),
+  ioWriteBytes: z.number().int().nonnegative().optional(),
 }
 
 /** R15. */
@@ -191,6 +195,7 @@ export const runEventSchemas = {
     lastHeartbeatAt: z.iso.datetime().optional(),
     peakRssBytes: z.number().int().nonnegative().optional(),
     peakProcesses: z.number().int().nonnegative().optional(),
+    peakOpenFiles: z.number().int().nonnegative().optional(),
   }),
   HeartbeatRecorded: z.object({
     ...progressShape,

@@ -84,8 +84,12 @@ export type RunState = Pausing & {
   processes: number | null
   cpuMs: number | null
   rssBytes: number | null
+  openFiles: number | null
+  ioReadBytes: number | null
+  ioWriteBytes: number | null
   peakRssBytes: number | null
   peakProcesses: number | null
+  peakOpenFiles: number | null
   lastHeartbeatAt: string | null
   /** Of the time since the start: while nobody looked. It is no age. */
   unsampledMs: number

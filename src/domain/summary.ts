@@ -158,8 +158,12 @@ function telemetry(data: Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' |
     data.processes !== undefined && processes(data.processes),
     data.cpuMs !== undefined && `${duration(data.cpuMs)} of CPU`,
     data.rssBytes !== undefined && `${mebibytes(data.rssBytes)} MiB resident`,
+    data.openFiles !== undefined && count(data.openFiles, 'open file'),
+    data.ioReadBytes !== undefined && `${mebibytes(data.ioReadBytes)} MiB read`,
+    data.ioWriteBytes !== undefined && `${mebibytes(data.ioWriteBytes)} MiB written`,
     'peakProcesses' in data && `at most ${processes(data.peakProcesses ?? 0)}`,
     'peakRssBytes' in data && `at most ${mebibytes(data.peakRssBytes ?? 0)} MiB`,
+    'peakOpenFiles' in data && `at most ${count(data.peakOpenFiles ?? 0, 'open file')}`,
     data.outputBytes !== undefined && `${data.outputBytes} bytes of output`,
     ...('notices' in data ? (data.notices ?? []).map((notice) => `${notice.code}: ${notice.detail}`) : []),
   ].filter((part) => part !== false)

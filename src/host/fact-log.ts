@@ -54,6 +54,7 @@ export class FactLog {
   readonly notices = new Set<string>()
   peakRssBytes = 0
   peakProcesses = 0
+  peakOpenFiles = 0
 
   private constructor(options: FactLogOptions, journal: Journal<FactLine>, lines: FactLine[], acknowledged: number) {
     this.#options = options
@@ -135,6 +136,7 @@ export class FactLog {
     if (body.type === 'CleanupStepCompleted') this.doneSteps.add(body.data.step)
     if (body.type !== 'HeartbeatRecorded') return
     this.peakRssBytes = Math.max(this.peakRssBytes, body.data.rssBytes ?? 0)
+    this.peakOpenFiles = Math.max(this.peakOpenFiles, body.data.openFiles ?? 0)
     this.peakProcesses = Math.max(this.peakProcesses, body.data.processes ?? 0)
     for (const { code } of body.data.notices ?? []) this.notices.add(code)
   }

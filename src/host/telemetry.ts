@@ -1,15 +1,14 @@
-import { type FSWatcher, readFileSync, watch } from 'node:fs'
+import { type FSWatcher, watch } from 'node:fs'
 import type { FactBody, Sample } from '../domain/host-link.ts'
 import type { RunEventData } from '../domain/run-events.ts'
-import { isGone } from '../os/process-identity.ts'
 import type { Cgroup } from './cgroup.ts'
 import type { Clock, Log } from './clock.ts'
 import type { FactLog } from './fact-log.ts'
 import { type Looking, Looks } from './looks.ts'
 import type { Member } from './membership.ts'
 import type { Output } from './output.ts'
-import { entryKey, ticksPerSecond } from './process-table.ts'
 import { readProgress } from './progress.ts'
+import { ResourceUsage } from './resource-usage.ts'
 
 type Heartbeat = RunEventData<'HeartbeatRecorded'>
 type Notice = NonNullable<Heartbeat['notices']>[number]
@@ -28,8 +27,6 @@ export type TelemetryOptions = {
 
 /** The progress file is read at most this often. */
 const progressIntervalMs = 250
-/** `/proc/<pid>/statm` counts pages of this size on x86-64 and on most arm64 kernels. */
-const pageBytes = 4096
 
 /** What is known of a live run besides its being alive: its processes as sampled, and what it says of itself. */
 export class Telemetry {
@@ -40,8 +37,7 @@ export class Telemetry {
   #timer: NodeJS.Timeout | undefined
   readonly #looks: Looks
   #reading: Promise<unknown> = Promise.resolve()
-  #cpuTicks = new Map<string, number>()
-  #cpuTicksOfGone = 0
+  readonly #usage: ResourceUsage
   #shown = ''
   #stopped = false
   #sampled: Omit<Sample, 'acknowledged'> | undefined
@@ -52,6 +48,7 @@ export class Telemetry {
     this.#options = options
     const { notices: _said, ...latest } = options.facts.latest('HeartbeatRecorded') ?? {}
     this.#latest = latest
+    this.#usage = new ResourceUsage(options.cgroup, latest)
     this.#looks = new Looks(options.facts, options.looking)
   }
 
@@ -145,14 +142,14 @@ export class Telemetry {
     const { facts, output } = this.#options
     const alive = [...members.values()].filter(({ entry }) => entry.alive)
     this.#latest.processes = alive.length
-    this.#latest.cpuMs = this.#cpuMs(members)
+    this.#latest.cpuMs = this.#usage.cpuMs(members)
     await output.tend()
     const gap = output.takeGap()
     if (gap !== undefined) this.#notices.push({ code: 'OUTPUT_GAP', detail: gap })
     this.#readOutput()
     if (!(this.#isDue() || this.#notices.length > 0 || this.#shown !== this.#significant())) return
     if (!facts.acceptsHeartbeats || this.#isSummed) return
-    this.#latest.rssBytes = rssBytes(alive)
+    Object.assign(this.#latest, this.#usage.read(alive))
     if (await facts.emit([this.#heartbeat()])) this.#said()
   }
 
@@ -187,30 +184,12 @@ export class Telemetry {
     return last === undefined || clock().getTime() - Date.parse(last) >= heartbeatMaxIntervalMs
   }
 
-  /** The cgroup's own account where there is one; else what the members had when they were last seen. */
-  #cpuMs(members: Map<number, Member>): number {
-    const exact = this.#options.cgroup?.cpuMs()
-    if (exact !== undefined) return exact
-    const before = this.#cpuTicks
-    this.#cpuTicks = new Map()
-    let ticks = 0
-    for (const { entry } of members.values()) {
-      const key = entryKey(entry)
-      const used = entry.utimeTicks + entry.stimeTicks
-      this.#cpuTicks.set(key, used)
-      before.delete(key)
-      ticks += used
-    }
-    for (const used of before.values()) this.#cpuTicksOfGone += used
-    return ((ticks + this.#cpuTicksOfGone) * 1000) / ticksPerSecond
-  }
-
   async summary(): Promise<FactBody & { type: 'TelemetrySummarised' }> {
     const { facts } = this.#options
     await this.readProgress()
     this.#isSummed = true
     this.#readOutput()
-    const { processes: _processes, rssBytes: _rss, notices: _notices, ...latest } = this.#latest
+    const { processes: _processes, rssBytes: _rss, openFiles: _files, notices: _notices, ...latest } = this.#latest
     const lastHeartbeatAt = facts.occurredAt('HeartbeatRecorded')
     return {
       type: 'TelemetrySummarised',
@@ -219,6 +198,7 @@ export class Telemetry {
         ...(this.#options.cgroup?.cpuMs() === undefined ? {} : { cpuMs: this.#options.cgroup.cpuMs() }),
         ...(lastHeartbeatAt === undefined ? {} : { lastHeartbeatAt }),
         ...(facts.peakRssBytes > 0 ? { peakRssBytes: facts.peakRssBytes } : {}),
+        ...(facts.peakOpenFiles > 0 ? { peakOpenFiles: facts.peakOpenFiles } : {}),
         ...(facts.peakProcesses > 0 ? { peakProcesses: facts.peakProcesses } : {}),
       },
     }
@@ -242,16 +222,4 @@ function newPhases(phases: string[], facts: FactLog): FactBody[] {
     last = phase
     return { type: 'PhaseChanged', data: { phase } } as const
   })
-}
-
-function rssBytes(alive: Member[]): number {
-  let pages = 0
-  for (const { entry } of alive) {
-    try {
-      pages += Number(readFileSync(`/proc/${entry.pid}/statm`, 'latin1').split(' ')[1])
-    } catch (error) {
-      if (!isGone(error)) throw error
-    }
-  }
-  return pages * pageBytes
 }
