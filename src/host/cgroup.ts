@@ -1,5 +1,16 @@
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 
@@ -147,9 +158,15 @@ function ownCgroup(): string | undefined {
   return undefined
 }
 
+/** For writing only: `cgroup.kill` may be read by nobody, which an account without root's rights is held to. */
 function writeIfThere(path: string, content: string): boolean {
   try {
-    writeFileSync(path, content, { flag: 'r+' })
+    const file = openSync(path, constants.O_WRONLY)
+    try {
+      writeSync(file, content)
+    } finally {
+      closeSync(file)
+    }
     return true
   } catch (error) {
     if (isMissing(error)) return false

@@ -30,6 +30,8 @@ export type TestServerOptions = {
   env?: Record<string, string>
   /** Milliseconds to /readyz. */
   timeoutMs?: number
+  /** A command line in front of it that becomes it with `exec`, such as one that changes its account. */
+  within?: readonly string[]
   /** 'ready' (default), or 'live' where the store is away on purpose. */
   until?: 'ready' | 'live'
 }
@@ -69,12 +71,13 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
 }
 
 /** Starts it and looks no further: for starts that are meant to be refused. */
-export function spawnServer({ dataDirectory, env = {} }: TestServerOptions): {
+export function spawnServer({ dataDirectory, env = {}, within = [] }: TestServerOptions): {
   child: ChildProcess
   output: () => string
 } {
   // bin/runwarden.mjs stays the same process on a Node.js that is new enough, which the one that runs this is.
-  const child = spawn(process.execPath, [join(project, 'bin/runwarden.mjs'), 'up'], {
+  const [program = '', ...args] = [...within, process.execPath, join(project, 'bin/runwarden.mjs'), 'up']
+  const child = spawn(program, args, {
     cwd: project,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {

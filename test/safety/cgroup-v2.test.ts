@@ -1,0 +1,3 @@
+import { safetySuite } from './suite.ts'
+
+await safetySuite('cgroup v2')
