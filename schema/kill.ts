@@ -3,6 +3,7 @@ import type { KillKind } from '../src/domain/run-events.ts'
 import { isTerminal, type KillState, type RunState } from '../src/domain/run-state.ts'
 import { ActorType } from './actor.ts'
 import { builder, requester } from './builder.ts'
+import { KillDeferralType } from './critical-section.ts'
 import { given } from './page.ts'
 import {
   AlreadyEndedType,
@@ -19,7 +20,7 @@ import { CleanupStatus } from './run-details.ts'
 const KillKindType = builder.enumType('KillKind', {
   description: 'How hard a kill is.',
   values: {
-    GRACEFUL: { value: 'graceful', description: 'SIGTERM, a grace period, SIGKILL.' },
+    GRACEFUL: { value: 'graceful', description: 'Out of critical sections; then SIGTERM, a grace period, SIGKILL.' },
     FORCE: { value: 'force', description: 'SIGKILL at once.' },
     EMERGENCY: {
       value: 'emergency',
@@ -35,6 +36,11 @@ const Kill = builder.objectRef<KillState>('Kill').implement({
     reason: t.exposeString('reason', { nullable: true, description: 'Why, in the words of whoever asked.' }),
     requestedBy: t.expose('requestedBy', { type: ActorType, description: 'Who asked.' }),
     requestedAt: t.expose('requestedAt', { type: 'DateTime', description: 'When it was asked for.' }),
+    deferral: t.expose('deferral', {
+      type: KillDeferralType,
+      nullable: true,
+      description: 'Its wait for critical sections; null: it did not wait, or has not looked yet.',
+    }),
     graceMs: t.exposeInt('graceMs', { description: 'Milliseconds between SIGTERM and SIGKILL.' }),
     proofDeadlineMs: t.exposeInt('proofDeadlineMs', {
       description: 'Milliseconds after SIGKILL in which proof is looked for.',

@@ -20,6 +20,11 @@ const TimeoutActionType = builder.enumType('TimeoutAction', {
 const descriptions = {
   graceMs: 'Milliseconds between SIGTERM and SIGKILL.',
   proofDeadlineMs: 'Milliseconds after SIGKILL in which proof is looked for.',
+  deferLimitMs: 'Milliseconds, counted from its request, that a graceful kill waits for critical sections in all.',
+  gitOperationsLimitMs: 'Of these at most so many milliseconds for a git operation.',
+  databaseTransactionsLimitMs: 'Of these at most so many milliseconds for a database transaction.',
+  fileOperationsLimitMs: 'Of these at most so many milliseconds for a file operation.',
+  apiCallsLimitMs: 'Of these at most so many milliseconds for an API call.',
   slowAfterMs: 'Milliseconds until a run without a turn is SLOW.',
   initializationWarningMs: 'Milliseconds until an alert warns of a run without a turn, still in initialization.',
   stuckAfterMs:
@@ -35,6 +40,13 @@ export const PolicyType = builder.objectRef<Policy>('Policy').implement({
     preset: t.expose('preset', { type: PolicyPresetType, description: 'What it began with.' }),
     graceMs: t.exposeInt('graceMs', { description: descriptions.graceMs }),
     proofDeadlineMs: t.exposeInt('proofDeadlineMs', { description: descriptions.proofDeadlineMs }),
+    deferLimitMs: t.exposeInt('deferLimitMs', { description: descriptions.deferLimitMs }),
+    gitOperationsLimitMs: t.exposeInt('gitOperationsLimitMs', { description: descriptions.gitOperationsLimitMs }),
+    databaseTransactionsLimitMs: t.exposeInt('databaseTransactionsLimitMs', {
+      description: descriptions.databaseTransactionsLimitMs,
+    }),
+    fileOperationsLimitMs: t.exposeInt('fileOperationsLimitMs', { description: descriptions.fileOperationsLimitMs }),
+    apiCallsLimitMs: t.exposeInt('apiCallsLimitMs', { description: descriptions.apiCallsLimitMs }),
     slowAfterMs: t.exposeInt('slowAfterMs', { description: descriptions.slowAfterMs }),
     initializationWarningMs: t.exposeInt('initializationWarningMs', {
       description: descriptions.initializationWarningMs,
@@ -65,6 +77,11 @@ export const PolicyInput = builder.inputType('PolicyInput', {
     preset: t.field({ type: PolicyPresetType, description: 'What to begin with; standard: STANDARD.' }),
     graceMs: t.int(described('graceMs')),
     proofDeadlineMs: t.int(described('proofDeadlineMs')),
+    deferLimitMs: t.int(described('deferLimitMs')),
+    gitOperationsLimitMs: t.int(described('gitOperationsLimitMs')),
+    databaseTransactionsLimitMs: t.int(described('databaseTransactionsLimitMs')),
+    fileOperationsLimitMs: t.int(described('fileOperationsLimitMs')),
+    apiCallsLimitMs: t.int(described('apiCallsLimitMs')),
     slowAfterMs: t.int(described('slowAfterMs')),
     initializationWarningMs: t.int(described('initializationWarningMs')),
     stuckAfterMs: t.int(described('stuckAfterMs')),

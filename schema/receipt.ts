@@ -113,6 +113,16 @@ const ReceiptTimings = builder.objectRef<Receipt['timings']>('ReceiptTimings').i
   description: 'When each phase of a kill happened; null: it did not happen.',
   fields: (t) => ({
     requestedAt: t.expose('requestedAt', { type: 'DateTime', description: 'The kill was asked for.' }),
+    deferredAt: t.expose('deferredAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'It began to wait for critical sections.',
+    }),
+    deferralEndedAt: t.expose('deferralEndedAt', {
+      type: 'DateTime',
+      nullable: true,
+      description: 'That wait ended: they were left, the limit was reached, or a stronger kill was asked for.',
+    }),
     sigtermAt: t.expose('sigtermAt', { type: 'DateTime', nullable: true, description: 'The first SIGTERM.' }),
     sigkillAt: t.expose('sigkillAt', { type: 'DateTime', nullable: true, description: 'The first SIGKILL.' }),
     emptyAt: t.expose('emptyAt', {

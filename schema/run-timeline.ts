@@ -12,6 +12,7 @@ const PhaseKindType = builder.enumType('PhaseKind', {
     WORKING: { value: 'WORKING', description: 'It worked: `initialization`, then each phase that it reported.' },
     PAUSED: { value: 'PAUSED', description: 'Its processes stood still.' },
     KILL_REQUESTED: { value: 'KILL_REQUESTED', description: 'A kill was asked for; nothing was signalled yet.' },
+    DEFERRED: { value: 'DEFERRED', description: 'The kill waited for critical sections.' },
     TERMINATING: { value: 'TERMINATING', description: 'After SIGTERM: what it got to end by itself.' },
     KILLING: { value: 'KILLING', description: 'After SIGKILL.' },
     VERIFYING: { value: 'VERIFYING', description: 'Proof was looked for that nobody is left.' },

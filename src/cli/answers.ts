@@ -10,6 +10,7 @@ export type Actor = { kind: 'USER' | 'TOKEN' | 'RUN' | 'MONITOR' | 'HOST'; id: s
 export type Policy = {
   preset: string
   graceMs: number
+  deferLimitMs: number
   slowAfterMs: number
   initializationWarningMs: number
   stuckAfterMs: number
@@ -37,6 +38,9 @@ export type Alert = {
   why: string | null
 }
 
+/** The wait of a kill for critical sections; `endedAt` null: it waits. */
+export type Deferral = { since: string; until: string; endedAt: string | null; sections: { detail: string }[] }
+
 export type RunRow = {
   id: string
   workflow: string
@@ -53,6 +57,7 @@ export type RunRow = {
   endedAt: string | null
   lastHeartbeatAt: string | null
   lastOutput: string | null
+  kill: { deferral: Pick<Deferral, 'until' | 'endedAt'> | null } | null
   verdict: {
     verdict: 'NORMAL' | 'SLOW' | 'STUCK'
     rule: string
@@ -92,6 +97,7 @@ export type RunDetails = RunRow &
       reason: string | null
       requestedBy: Actor
       requestedAt: string
+      deferral: Deferral | null
     } | null
     pause: {
       paused: boolean
@@ -102,6 +108,7 @@ export type RunDetails = RunRow &
       wentOnAt: string | null
     } | null
     pausedMs: number
+    safeToKill: { safe: boolean; message: string; sections: { detail: string }[]; wouldDeferUntil: string | null }
     rootExit: { status: number | null; at: string } | null
     failure: { reason: string; message: string; code: string | null } | null
     receipt: { json: Receipt } | null

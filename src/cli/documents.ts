@@ -4,12 +4,13 @@ const runRow = /* GraphQL */ `
   fragment RunRow on Run {
     id workflow status killPhase phase turns progressPercent pid host revision
     requestedAt startedAt endedAt lastHeartbeatAt lastOutput
+    kill { deferral { until endedAt } }
     verdict { verdict rule explanation evidence { fact value } }
   }`
 
 const policyFields = /* GraphQL */ `
   fragment PolicyFields on Policy {
-    preset graceMs slowAfterMs initializationWarningMs stuckAfterMs onStuck totalTimeoutMs onTotalTimeout
+    preset graceMs deferLimitMs slowAfterMs initializationWarningMs stuckAfterMs onStuck totalTimeoutMs onTotalTimeout
   }`
 
 const restartLinks = /* GraphQL */ `
@@ -25,8 +26,12 @@ const runDetails = /* GraphQL */ `
     peakRssBytes peakProcesses peakOpenFiles cacheReadRatio lateResults
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
     notices { code detail at }
-    kill { kind reason requestedBy { kind id } requestedAt }
+    kill {
+      kind reason requestedBy { kind id } requestedAt
+      deferral { since until endedAt sections { kind source since detail expectedMs } }
+    }
     pause { paused reason requestedBy { kind id } requestedAt stoppedAt wentOnAt } pausedMs
+    safeToKill { safe message wouldDeferUntil sections { kind source since detail expectedMs limitMs } }
     rootExit { status at }
     failure { reason message code }
     receipt { json }

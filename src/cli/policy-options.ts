@@ -6,6 +6,7 @@ import { parseDuration } from './durations.ts'
 export type PolicyOptions = {
   policy?: string
   grace?: number
+  deferLimit?: number
   slowAfter?: number
   warnAfter?: number
   stuckAfter?: number
@@ -19,6 +20,11 @@ export const withPolicy = (command: Command) =>
   command
     .addOption(new Option('--policy <preset>', 'thresholds to begin with; what follows differs').choices(policyPresets))
     .option('--grace <duration>', 'time between SIGTERM and SIGKILL when it is killed', parseDuration)
+    .option(
+      '--defer-limit <duration>',
+      'how long a kill waits for critical sections at most; 0s: not at all',
+      parseDuration,
+    )
     .option('--slow-after <duration>', 'without a turn for so long, it is slow', parseDuration)
     .option(
       '--warn-after <duration>',
@@ -32,10 +38,11 @@ export const withPolicy = (command: Command) =>
 
 /** As the API takes it; undefined: nothing was said of it. */
 export function policyInput(options: PolicyOptions) {
-  const { policy, grace, slowAfter, warnAfter, stuckAfter, onStuck, totalTimeout, onTotalTimeout } = options
+  const { policy, grace, deferLimit, slowAfter, warnAfter, stuckAfter, onStuck, totalTimeout, onTotalTimeout } = options
   const differing = {
     preset: policy?.toUpperCase(),
     graceMs: grace,
+    deferLimitMs: deferLimit,
     slowAfterMs: slowAfter,
     initializationWarningMs: warnAfter,
     stuckAfterMs: stuckAfter,

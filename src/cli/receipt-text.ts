@@ -42,11 +42,19 @@ function section(title: string, lines: string[], screen: Screen): string[] {
   return lines.length === 0 ? [] : [`  ${screen.paint('dim', title)}`, ...lines.map((line) => `    ${line}`)]
 }
 
-function timingLines({ timings, rootExit }: Receipt): string[] {
+const whyOn: Record<NonNullable<Receipt['deferral']>['endedBy'], string> = {
+  'safe-point': 'its critical sections were left',
+  limit: 'the limit was reached: a critical section was cut off',
+  'stronger-kill': 'a stronger kill was asked for',
+}
+
+function timingLines({ timings, deferral, rootExit }: Receipt): string[] {
   const since = (at: string | undefined) =>
     at === undefined ? null : `+${formatDuration(Date.parse(at) - Date.parse(timings.requestedAt))}`
   const all: [string, string | null][] = [
     ['requested', timings.requestedAt],
+    ['deferred', since(timings.deferredAt)],
+    ['went on', deferral === undefined ? null : `${since(timings.deferralEndedAt)} (${whyOn[deferral.endedBy]})`],
     ['SIGTERM', since(timings.sigtermAt)],
     ['SIGKILL', since(timings.sigkillAt)],
     ['last one gone', since(timings.emptyAt)],

@@ -76,8 +76,14 @@ export function headline(run: RunRow, nowMs: number, screen: Screen): string {
     ? `after ${formatDuration(ageMs(run, nowMs))}, ${formatDuration(nowMs - Date.parse(run.endedAt ?? ''))} ago`
     : `for ${formatDuration(ageMs(run, nowMs))}`
   const status = screen.paint(styleOfStatus[run.status], run.status)
-  const phase = run.killPhase === 'NONE' || run.killPhase === 'DONE' ? '' : ` (${run.killPhase})`
+  const phase = run.killPhase === 'NONE' || run.killPhase === 'DONE' ? '' : ` (${killPhaseText(run)})`
   return `${run.id}  ${screen.paint('bold', printable(run.workflow))}  ${status}${phase} ${when}`
+}
+
+/** Such as `DEFERRED until 03:12:40`; in UTC. */
+export function killPhaseText({ killPhase, kill }: RunRow): string {
+  if (killPhase !== 'DEFERRED' || kill?.deferral == null) return killPhase
+  return `${killPhase} until ${kill.deferral.until.slice(11, 19)}`
 }
 
 type Fact = [name: string, value: string]
@@ -99,6 +105,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
     ['root exit', run.rootExit === null ? null : exitStatus(run.rootExit.status)],
     ['kill', kill(run)],
     ['pause', pause(run, nowMs)],
+    ['safe to kill', isEnded(run) ? null : safeToKill(run)],
     ...linkFacts(run),
     ['last output', run.lastOutput === null ? null : printable(run.lastOutput)],
     [
@@ -155,6 +162,7 @@ function pause({ status, pause, pausedMs, endedAt }: RunDetails, nowMs: number):
   const thisOne = nowMs - Date.parse(pause.stoppedAt ?? pause.requestedAt)
   return `for ${formatDuration(thisOne)}${pausedMs - thisOne > 1_000 ? all : ''}, by ${by}`
 }
+const safeToKill = ({ safeToKill: { safe, message } }: RunDetails) => `${safe ? 'yes' : 'no'}: ${printable(message)}`
 
 /** All told, and at most. */
 function usage({ cpuMs, peakRssBytes, peakProcesses, peakOpenFiles, ioReadBytes, ioWriteBytes }: RunDetails) {

@@ -55,6 +55,7 @@ const labelOf: Record<RunPhase['kind'], string> = {
   WORKING: '',
   PAUSED: 'paused',
   KILL_REQUESTED: 'kill: until a signal',
+  DEFERRED: 'kill: waiting for a critical section',
   TERMINATING: 'kill: after SIGTERM',
   KILLING: 'kill: after SIGKILL',
   VERIFYING: 'end: looking for proof',

@@ -1,4 +1,5 @@
 import type { ProjectionStatus, RebuildResult } from '../../projections/projector.ts'
+import type { OpenSection } from '../domain/critical-section.ts'
 import type { Actor, RecordedEvent } from '../domain/event.ts'
 import type { HostReport } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
@@ -243,6 +244,8 @@ export interface Control {
   runTimeline(id: string, page: PageRequest, upTo: number | null): Promise<Page<TimelineEntry>>
   /** How long what took, in the order in which it began; else as runTimeline. */
   runPhases(id: string, upTo: number | null): Promise<RunPhase[]>
+  /** The critical sections that its host sees it in now; undefined: nothing of it lives there. */
+  openSections(id: RunId): Promise<OpenSection[] | undefined>
   /** From `offset` on, at most `maxBytes` (≤ 1 MiB). undefined: no such run, or its host has no output of it. */
   runOutput(id: string, offset: number, maxBytes: number): Promise<OutputText | undefined>
   /** Newest first. */

@@ -259,6 +259,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     runEvents: (id, page) => listRunEvents(store, id, page),
     runTimeline: (id, page, upTo) => available(() => listTimeline(pool, id, page, upTo ?? undefined)),
     runPhases: (id, upTo) => listPhases(store, id, upTo ?? undefined),
+    openSections: (id) => host.openSections(id),
     runOutput: (id, offset, maxBytes) => readRunOutput(host, id, offset, maxBytes),
     alerts: (filter, page) => available(() => listAlerts(pool, filter, page)),
     audit: (filter, page) => available(() => listAudit(pool, filter, page)),

@@ -189,6 +189,7 @@ export function desired(state: RunState, order: number, telemetrySequence: numbe
       requestedAt: kill.requestedAt,
       graceMs: kill.graceMs,
       proofDeadlineMs: kill.proofDeadlineMs,
+      ...(kill.sectionLimits === null ? {} : { sectionLimits: kill.sectionLimits }),
     },
     ...(pause === null ? {} : { pause: { paused: pause.paused, revision: pause.revision } }),
     leftovers: { graceMs: policy.graceMs, proofDeadlineMs: policy.proofDeadlineMs },

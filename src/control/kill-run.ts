@@ -1,3 +1,4 @@
+import { sectionsText } from '../domain/critical-section.ts'
 import type { RequestKill } from '../domain/decide.ts'
 import { isOwner } from '../domain/event.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
@@ -193,6 +194,10 @@ function messageOf(run: RunState, proven: boolean): string {
     return `Killed, and ended as ${run.status} by a decision that was made before; ${shownBy(run.receipt)}.`
   if (isTerminal(run.status)) {
     return `The run had ended by itself as ${run.status} before it was signalled; ${proven && run.receipt !== null ? shownBy(run.receipt) : 'no process was ever started'}.`
+  }
+  if (run.killPhase === 'DEFERRED' && run.kill?.deferral) {
+    const { until, sections } = run.kill.deferral
+    return `The kill waits for ${sectionsText(sections)}, until ${until} at the latest, and goes on by itself then. A kill by force does not wait.`
   }
   return 'The kill is recorded and goes on: ask again, or follow it with "runwarden events --follow".'
 }

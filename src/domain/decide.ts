@@ -1,4 +1,5 @@
 import { classify } from './classify.ts'
+import { sectionLimitsOf } from './critical-section.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
 import { limitToKillFor } from './limits.ts'
@@ -127,6 +128,7 @@ function killEvents(command: Omit<RequestKill, 'type'>, state: RunState): RunEve
         reason: command.reason,
         graceMs: kind === 'graceful' ? state.policy.graceMs : 0,
         proofDeadlineMs: state.policy.proofDeadlineMs,
+        ...(kind === 'graceful' ? { sectionLimits: sectionLimitsOf(state.policy) } : {}),
         idempotencyKey: command.idempotencyKey,
       },
     },

@@ -1,5 +1,6 @@
 import { canFollow } from './can-follow.ts'
 import type { EventMetadata } from './event.ts'
+import { deferralOver, deferred, entered, exited, killRequested } from './evolve-kill.ts'
 import { gapWithoutPause, neverPaused, pausedMsAt, pauseOver, stoodStill, wentOn, wished } from './pause.ts'
 import type { Receipt } from './receipt.ts'
 import type { RecordedRunEvent } from './run-events.ts'
@@ -63,6 +64,7 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     unsampledBeforeFirstTurnMs: 0,
     ...neverPaused,
     lastTurnAt: null,
+    sections: [],
     progressPercent: null,
     usage: null,
     lastOutput: null,
@@ -121,12 +123,23 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
       const { verdict, rule, explanation } = event.data
       return { ...state, classified: { verdict, rule, explanation, at } }
     }
+    case 'CriticalSectionEntered':
+      return entered(state, event)
+    case 'CriticalSectionExited':
+      return exited(state, event)
     case 'KillRequested':
       return killRequested(state, event)
+    case 'KillDeferred':
+      return deferred(state, event)
     case 'SigtermSent':
-      return { ...state, ...signalled(state, event) }
+      return { ...state, ...deferralOver(state, at), ...signalled(state, event) }
     case 'SigkillSent':
-      return { ...state, ...signalled(state, event), killPhase: state.kill === null ? state.killPhase : 'KILLING' }
+      return {
+        ...state,
+        ...deferralOver(state, at),
+        ...signalled(state, event),
+        killPhase: state.kill === null ? state.killPhase : 'KILLING',
+      }
     case 'ProcessExited':
       return {
         ...state,
@@ -164,7 +177,13 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
     case 'RunForceCompleted':
       return forceCompleted(state, event)
     case 'KillUnverified':
-      return { ...state, status: 'KILL_UNVERIFIED', killPhase: 'VERIFYING', receipt: event.data.receipt }
+      return {
+        ...state,
+        ...deferralOver(state, at),
+        status: 'KILL_UNVERIFIED',
+        killPhase: 'VERIFYING',
+        receipt: event.data.receipt,
+      }
     case 'CleanupStepCompleted':
       return withStep(state, event.data.step, { status: 'COMPLETED', detail: event.data.detail, at })
     case 'CleanupStepFailed':
@@ -190,25 +209,6 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         peakProcesses: event.data.peakProcesses ?? state.peakProcesses,
         peakOpenFiles: event.data.peakOpenFiles ?? state.peakOpenFiles,
       }
-  }
-}
-
-function killRequested(state: RunState, event: Extract<RecordedRunEvent, { type: 'KillRequested' }>): RunState {
-  const { kind, reason, graceMs, proofDeadlineMs, idempotencyKey } = event.data
-  return {
-    ...state,
-    cause: causeOf(event.metadata),
-    status: 'KILLING',
-    killPhase: kind === 'graceful' ? 'TERMINATING' : 'KILLING',
-    kill: {
-      kind,
-      reason,
-      graceMs,
-      proofDeadlineMs,
-      requestedBy: event.metadata.actor,
-      requestedAt: event.metadata.occurredAt,
-      idempotencyKeys: [...(state.kill?.idempotencyKeys ?? []), ...(idempotencyKey ? [idempotencyKey] : [])],
-    },
   }
 }
 
@@ -243,10 +243,12 @@ const signalled = (
 function ended(state: RunState, at: string, status: RunStatus, receipt: Receipt | null): RunState {
   return {
     ...pauseOver(state, at),
+    ...deferralOver(state, at),
     status,
     endedAt: at,
     receipt,
     processes: 0,
+    sections: [],
     killPhase: state.kill === null ? 'NONE' : 'CLEANING',
     cleanup: { ...state.cleanup, status: 'RUNNING' },
   }

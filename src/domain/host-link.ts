@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { OpenSection, SectionLimits } from './critical-section.ts'
 import { type Actor, actorSchema } from './event.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
@@ -20,6 +21,8 @@ export const factBodySchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('SamplingInterrupted'), data: runEventSchemas.SamplingInterrupted }),
   z.object({ type: z.literal('PhaseChanged'), data: runEventSchemas.PhaseChanged }),
   z.object({ type: z.literal('TurnCompleted'), data: runEventSchemas.TurnCompleted }),
+  z.object({ type: z.literal('CriticalSectionEntered'), data: runEventSchemas.CriticalSectionEntered }),
+  z.object({ type: z.literal('CriticalSectionExited'), data: runEventSchemas.CriticalSectionExited }),
   z.object({ type: z.literal('HeartbeatRecorded'), data: runEventSchemas.HeartbeatRecorded }),
   /** Asked of the host itself while the store was away, at the fact's time; it precedes every signal of that kill. */
   z.object({
@@ -32,6 +35,7 @@ export const factBodySchema = z.discriminatedUnion('type', [
       idempotencyKey: z.string().max(200).optional(),
     }),
   }),
+  z.object({ type: z.literal('KillDeferred'), data: runEventSchemas.KillDeferred }),
   z.object({ type: z.literal('SigtermSent'), data: runEventSchemas.SigtermSent }),
   z.object({ type: z.literal('SigkillSent'), data: runEventSchemas.SigkillSent }),
   z.object({ type: z.literal('ProcessExited'), data: runEventSchemas.ProcessExited }),
@@ -77,7 +81,14 @@ export type DesiredRun = {
 /** `revision`: of the event that asked for it. A wish with a lower one than another's is out of date. */
 export type DesiredPause = { paused: boolean; revision: number }
 
-export type DesiredKill = { kind: KillKind; requestedAt: string; graceMs: number; proofDeadlineMs: number }
+export type DesiredKill = {
+  kind: KillKind
+  requestedAt: string
+  graceMs: number
+  proofDeadlineMs: number
+  /** Of a graceful one: how long it waits for critical sections. Absent: not at all. */
+  sectionLimits?: SectionLimits
+}
 
 /** A look at all that can be known of a live run: its processes, and what it has said of itself, read to the end. */
 export type Sample = {
@@ -175,5 +186,7 @@ export interface HostLink {
   outputGrown(runId: RunId, offset: number, signal: AbortSignal): Promise<void>
   /** The last look at this run since this host agent began; undefined: there was none yet, or the run is not live. */
   sampled(runId: RunId): Promise<Sample | undefined>
+  /** The critical sections that a live run is in now; undefined: nothing of it lives here. */
+  openSections(runId: RunId): Promise<OpenSection[] | undefined>
   report(): Promise<HostReport>
 }

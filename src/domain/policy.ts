@@ -22,11 +22,21 @@ export type PolicyPreset = (typeof policyPresets)[number]
 export const timeoutActions = ['alert', 'kill'] as const
 export type TimeoutAction = (typeof timeoutActions)[number]
 
+/** 0: not at all. */
+const deferral = durationMs({ max: 10 * minutes, maxText: '10 minutes' })
+
 const thresholds = {
   /** Wait between SIGTERM and SIGKILL. 3 s by default, so that a SIGTERM-ignorer is dead within R11's 5 s. */
   graceMs: durationMs({ max: hours, maxText: '1 hour' }),
   /** How long after SIGKILL the host looks for proof before it says "not proven". */
   proofDeadlineMs: durationMs({ min: 100, max: 10 * minutes, maxText: '10 minutes' }),
+  /** R7: no graceful kill waits longer than this for critical sections, whatever is allowed to them below. */
+  deferLimitMs: deferral,
+  /** R7: so long a graceful kill waits for a critical section of this kind, counted from when it was requested. */
+  gitOperationsLimitMs: deferral,
+  databaseTransactionsLimitMs: deferral,
+  fileOperationsLimitMs: deferral,
+  apiCallsLimitMs: deferral,
   /** R15: until here a run without a turn is NORMAL, and a run whose first turn came by here stays NORMAL. */
   slowAfterMs: aboutTheRun,
   /** R16: after this, with 0 turns and in initialization, an alert warns. */
@@ -39,11 +49,21 @@ const thresholds = {
   onTotalTimeout: z.enum(timeoutActions),
 }
 
+/** R7. */
+const deferrals = {
+  deferLimitMs: 60_000,
+  gitOperationsLimitMs: 30_000,
+  databaseTransactionsLimitMs: 15_000,
+  fileOperationsLimitMs: 10_000,
+  apiCallsLimitMs: 5_000,
+}
+
 /** R16. `strict` is for fleets whose runs answer within minutes; its initialization timeout would hit normal runs elsewhere. */
 export const presets: Record<PolicyPreset, z.infer<z.ZodObject<typeof thresholds>>> = {
   standard: {
     graceMs: 3_000,
     proofDeadlineMs: 5_000,
+    ...deferrals,
     slowAfterMs: 10 * minutes,
     initializationWarningMs: 5 * minutes,
     stuckAfterMs: 30 * minutes,
@@ -54,6 +74,7 @@ export const presets: Record<PolicyPreset, z.infer<z.ZodObject<typeof thresholds
   strict: {
     graceMs: 3_000,
     proofDeadlineMs: 5_000,
+    ...deferrals,
     slowAfterMs: 10 * minutes,
     initializationWarningMs: 150_000,
     stuckAfterMs: 5 * minutes,
@@ -70,6 +91,11 @@ export const policySchema = z.strictObject({
   preset: z.enum(policyPresets).default('standard'),
   graceMs: thresholds.graceMs.default(standard.graceMs),
   proofDeadlineMs: thresholds.proofDeadlineMs.default(standard.proofDeadlineMs),
+  deferLimitMs: deferral.default(standard.deferLimitMs),
+  gitOperationsLimitMs: deferral.default(standard.gitOperationsLimitMs),
+  databaseTransactionsLimitMs: deferral.default(standard.databaseTransactionsLimitMs),
+  fileOperationsLimitMs: deferral.default(standard.fileOperationsLimitMs),
+  apiCallsLimitMs: deferral.default(standard.apiCallsLimitMs),
   slowAfterMs: thresholds.slowAfterMs.default(standard.slowAfterMs),
   initializationWarningMs: thresholds.initializationWarningMs.default(standard.initializationWarningMs),
   stuckAfterMs: thresholds.stuckAfterMs.default(standard.stuckAfterMs),

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { openSectionSchema, openSectionsMax } from './critical-section.ts'
 import { runIdSchema } from './ids.ts'
 import { processIdentitySchema } from './process-identity.ts'
 
@@ -64,12 +65,25 @@ export const receiptSchema = z.object({
   /** Absolute times of the ladder's phases; absent where a phase did not happen. */
   timings: z.object({
     requestedAt: z.iso.datetime(),
+    /** From when until when the kill waited for critical sections. */
+    deferredAt: z.iso.datetime().optional(),
+    deferralEndedAt: z.iso.datetime().optional(),
     sigtermAt: z.iso.datetime().optional(),
     sigkillAt: z.iso.datetime().optional(),
     /** When the last process was seen to be gone. */
     emptyAt: z.iso.datetime().optional(),
     provenAt: z.iso.datetime().optional(),
   }),
+  /** What the kill waited for; absent: it did not wait. */
+  deferral: z
+    .object({
+      sections: z.array(openSectionSchema).max(openSectionsMax),
+      /** At the latest. */
+      until: z.iso.datetime(),
+      /** `safe-point`: all sections were left. `limit`: they were not, in time. `stronger-kill`: nobody waited on. */
+      endedBy: z.enum(['safe-point', 'limit', 'stronger-kill']),
+    })
+    .optional(),
   /** What lies outside any proof of this level, in words. */
   notCovered: z.array(z.string()),
 })

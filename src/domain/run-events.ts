@@ -1,4 +1,11 @@
 import { z } from 'zod'
+import {
+  openSectionSchema,
+  openSectionsMax,
+  sectionIdSchema,
+  sectionKindSchema,
+  sectionLimitsSchema,
+} from './critical-section.ts'
 import type { NewEvent, RecordedEvent } from './event.ts'
 import { hostIdSchema, runIdSchema } from './ids.ts'
 import { launchSpecSchema } from './launch.ts'
@@ -112,6 +119,21 @@ export const runEventSchemas = {
   }),
   PhaseChanged: z.object({ phase: z.string().min(1).max(100) }),
   TurnCompleted: z.object({ turn: z.number().int().positive() }),
+  /** The run says that it should not be cut off now. */
+  CriticalSectionEntered: z.object({
+    id: sectionIdSchema,
+    kind: sectionKindSchema,
+    /** For people, redacted: what is done in it. */
+    detail: z.string().max(200),
+    expectedMs: z.number().nonnegative().optional(),
+    /** Who is in it; absent: nobody knows. The section ends with this process, whatever else the run says. */
+    process: processIdentitySchema.optional(),
+  }),
+  CriticalSectionExited: z.object({
+    id: sectionIdSchema,
+    /** `exited`: the run said so. `process-ended`: it did not, and the process that was in it is gone. */
+    cause: z.enum(['exited', 'process-ended']),
+  }),
   /** Recorded by the monitor when the verdict has changed; the first, NORMAL, goes without saying. */
   RunClassified: z.object({
     verdict: z.enum(verdicts),
@@ -126,7 +148,14 @@ export const runEventSchemas = {
     reason: z.string().max(2000).nullable(),
     graceMs: z.number().int().nonnegative(),
     proofDeadlineMs: z.number().int().positive(),
+    /** How long it waits for critical sections; absent: not at all. */
+    sectionLimits: sectionLimitsSchema.optional(),
     idempotencyKey: z.string().max(200).optional(),
+  }),
+  /** It waits, at the latest until then, for the run to leave these sections. Told anew when it waits longer. */
+  KillDeferred: z.object({
+    until: z.iso.datetime(),
+    sections: z.array(openSectionSchema).min(1).max(openSectionsMax),
   }),
   /** The new run is made when this one has ended; everything it needs is recorded here. */
   RestartRequested: z.object({
@@ -227,8 +256,11 @@ export const runEventVersion: { readonly [Type in RunEventType]: number } = {
   SamplingInterrupted: 1,
   PhaseChanged: 1,
   TurnCompleted: 1,
+  CriticalSectionEntered: 1,
+  CriticalSectionExited: 1,
   RunClassified: 1,
   KillRequested: 1,
+  KillDeferred: 1,
   RestartRequested: 1,
   RunRestarted: 1,
   PauseRequested: 1,

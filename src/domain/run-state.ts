@@ -1,3 +1,4 @@
+import type { OpenSection, SectionLimits } from './critical-section.ts'
 import type { Actor } from './event.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
@@ -77,6 +78,8 @@ export type RunState = Pausing & {
   /** How much of the time from the start to the first turn nobody sampled. */
   unsampledBeforeFirstTurnMs: number
   lastTurnAt: string | null
+  /** Critical sections that it has declared and not left; the first 100. */
+  sections: (Omit<OpenSection, 'source'> & { id: string })[]
   progressPercent: number | null
   usage: Usage | null
   lastOutput: string | null
@@ -118,7 +121,22 @@ export type KillState = {
   requestedAt: string
   graceMs: number
   proofDeadlineMs: number
+  /** How long it waits for critical sections; null: not at all. */
+  sectionLimits: SectionLimits | null
+  /** null: there was nothing to wait for. */
+  deferral: KillDeferral | null
   idempotencyKeys: string[]
+}
+
+/** The wait of a kill for critical sections. */
+export type KillDeferral = {
+  since: string
+  /** At the latest. */
+  until: string
+  /** That were open when it began, or when it was prolonged. */
+  sections: OpenSection[]
+  /** When the kill went on; null: it waits. */
+  endedAt: string | null
 }
 
 /** Ended for good: nothing but cleanup and late facts follows. */

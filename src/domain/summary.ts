@@ -1,3 +1,4 @@
+import { sectionsText } from './critical-section.ts'
 import { duration } from './duration.ts'
 import type { Actor, RecordedEvent } from './event.ts'
 import { type FactBody, factBodySchema } from './host-link.ts'
@@ -33,8 +34,16 @@ function describe(event: RecordedRunEvent): string {
       return `phase: ${event.data.phase}`
     case 'TurnCompleted':
       return `turn ${event.data.turn} completed`
+    case 'CriticalSectionEntered':
+      return `in a critical section from here: ${sectionsText([event.data])}`
+    case 'CriticalSectionExited':
+      return event.data.cause === 'exited'
+        ? `left the critical section ${event.data.id}`
+        : `the process in the critical section ${event.data.id} is gone: it is over`
     case 'KillRequested':
       return killRequested(event)
+    case 'KillDeferred':
+      return `kill deferred until ${event.data.until} at the latest, for ${sectionsText(event.data.sections)}`
     case 'SigtermSent':
       return `SIGTERM sent to ${processes(event.data.processes)}${ofCause(event.data.cause)}`
     case 'SigkillSent':

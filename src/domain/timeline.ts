@@ -8,6 +8,7 @@ export const phaseKinds = [
   'WORKING',
   'PAUSED',
   'KILL_REQUESTED',
+  'DEFERRED',
   'TERMINATING',
   'KILLING',
   'VERIFYING',
@@ -93,6 +94,9 @@ function advance(
       return
     case 'KillRequested':
       return end.begin('KILL_REQUESTED', at)
+    case 'KillDeferred':
+      if (state.killPhase === 'DEFERRED' && before.killPhase !== 'DEFERRED') end.begin('DEFERRED', at)
+      return
     case 'SigtermSent':
       return end.begin('TERMINATING', at)
     case 'SigkillSent':

@@ -2,6 +2,7 @@ import { statSync } from 'node:fs'
 import type { Fact, FactBody } from '../domain/host-link.ts'
 import type { HostId, RunId } from '../domain/ids.ts'
 import type { Clock } from './clock.ts'
+import { DeclaredSections } from './declared-sections.ts'
 import { Journal } from './journal.ts'
 import { readJson, writeAtomically } from './run-directory.ts'
 
@@ -14,7 +15,10 @@ export type ProgressPosition = { file: string; offset: number }
 type FactLine = { sequence: number; occurredAt: string; body: FactBody; progress?: ProgressPosition }
 
 /** Facts without which a run's life cannot be told; the others can be left out when the disk is full. */
-const expendable: ReadonlySet<FactType> = new Set(['HeartbeatRecorded', 'TurnCompleted', 'PhaseChanged'])
+const expendable: ReadonlySet<FactType> = new Set([
+  ...(['HeartbeatRecorded', 'TurnCompleted', 'PhaseChanged'] as const),
+  ...(['CriticalSectionEntered', 'CriticalSectionExited'] as const),
+])
 
 /** Heartbeats wait in memory for the store; past this many a run makes no new ones until some are acknowledged. */
 const unacknowledgedHeartbeatsMax = 1000
@@ -50,6 +54,7 @@ export class FactLog {
   progressPosition: ProgressPosition | undefined
   /** Cleanup steps that are done. */
   readonly doneSteps = new Set<string>()
+  readonly sections = new DeclaredSections()
   /** Codes of the notices that were given. */
   readonly notices = new Set<string>()
   peakRssBytes = 0
@@ -131,6 +136,7 @@ export class FactLog {
 
   #fold(line: FactLine): void {
     this.#latest.set(line.body.type, line)
+    this.sections.fold(line.body, line.occurredAt)
     if (line.progress !== undefined) this.progressPosition = line.progress
     const { body } = line
     if (body.type === 'CleanupStepCompleted') this.doneSteps.add(body.data.step)
@@ -174,13 +180,17 @@ export class FactLog {
     }
   }
 
-  /** Leaves out expendable facts that the store has, but for the latest of each type: they say where the run stands. */
+  /** Leaves out expendable facts that the store has, but for those that say where the run stands. */
   async #compact(): Promise<void> {
     if (statSync(this.#options.path).size < compactAboveBytes) return
     const compacted = this.#emitting.then(async () => {
       const latest = new Set(this.#latest.values())
       const kept = this.#journalled.filter(
-        (line) => line.sequence > this.acknowledged || latest.has(line) || !expendable.has(line.body.type),
+        (line) =>
+          line.sequence > this.acknowledged ||
+          latest.has(line) ||
+          !expendable.has(line.body.type) ||
+          this.sections.restsOn(line.body),
       )
       await writeAtomically(this.#options.path, kept.map((line) => `${JSON.stringify(line)}\n`).join(''))
       await this.#journal.close()

@@ -260,6 +260,9 @@ export async function createHost(options: HostOptions): Promise<Host> {
     async sampled(runId) {
       return runs.get(runId)?.sampled
     },
+    async openSections(runId) {
+      return runs.get(runId)?.openSections?.()
+    },
     async report() {
       const failures = [...runs.values()].flatMap(({ journalFailure, runId }) =>
         journalFailure === undefined ? [] : `${runId}: ${journalFailure.message}`,

@@ -2,12 +2,9 @@ import type { DesiredKill, FactBody } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import type { ProofLevel, RootExit } from '../domain/receipt.ts'
-import type { Bell } from './bell.ts'
 import type { Cgroup } from './cgroup.ts'
-import type { Clock, Log } from './clock.ts'
+import { type DeferrableKill, deferKill, deferralOf } from './deferral.ts'
 import { awaitExit, noteExit } from './exit-fact.ts'
-import type { FactLog } from './fact-log.ts'
-import type { LadderLog } from './ladder-log.ts'
 import type { Member } from './membership.ts'
 import { isRunning, type ProcessTable } from './process-table.ts'
 import { checksOf, type Look, ReceiptBook, receiptOf } from './receipt.ts'
@@ -15,7 +12,7 @@ import { signalProcess } from './signals.ts'
 import type { Tree } from './tree.ts'
 
 /** What a kill needs of a run. */
-export type LadderRun = {
+export type LadderRun = DeferrableKill & {
   runId: RunId
   level: ProofLevel
   /** null: nobody knows which process was the root. */
@@ -24,8 +21,6 @@ export type LadderRun = {
   cgroup: Cgroup | null
   /** False: this host lives in another pid namespace than the run. */
   visible: boolean
-  facts: FactLog
-  ladder: LadderLog
   leftovers: { graceMs: number; proofDeadlineMs: number }
   /** How the root ended, once that is known. */
   rootExit(): RootExit | undefined
@@ -33,16 +28,9 @@ export type LadderRun = {
   exitMayCome(): boolean
   /** A run can stop its parent; whoever is to write down the exit goes on then. */
   wakeShim(): void
-  /** A run that was paused goes on, so that it can act on SIGTERM. */
-  letGoOn(): Promise<void>
   readTable(): Promise<ProcessTable>
   /** Reads the rest of what the run said of itself, and sums up. */
   summary(): Promise<FactBody & { type: 'TelemetrySummarised' }>
-  /** Rings when something changed: a stronger kill, an exit. */
-  bell: Bell
-  clock: Clock
-  log: Log
-  signal: AbortSignal
 }
 
 /** However late a restart is: so long it looks before it says that the deadline passed without proof. */
@@ -75,6 +63,8 @@ class Ladder {
       await ladder.write({ step: 'begun', at: ladder.kill?.requestedAt ?? this.#now() })
     }
     await this.#settleOwnEnd()
+    await deferKill(this.#run)
+    if (this.#run.signal.aborted) return
     if (!this.#isForced() && ladder.step('proving') === undefined) {
       await this.#terminate()
       await this.#run.letGoOn()
@@ -274,6 +264,7 @@ class Ladder {
 
   #receipt(proven: boolean, look: Look, provenAt?: string) {
     const { runId, level, root, facts, ladder } = this.#run
+    const { timings, ...deferral } = deferralOf(ladder)
     const [sigtermAt, sigkillAt] = [facts.occurredAt('SigtermSent'), facts.occurredAt('SigkillSent')]
     return receiptOf({
       runId,
@@ -283,8 +274,10 @@ class Ladder {
       rootExit: facts.latest('ProcessExited') ?? null,
       book: this.#book,
       checks: checksOf(look),
+      ...deferral,
       timings: {
         requestedAt: ladder.step('begun')?.at ?? this.#now(),
+        ...timings,
         ...(sigtermAt === undefined ? {} : { sigtermAt }),
         ...(sigkillAt === undefined ? {} : { sigkillAt }),
         ...(provenAt === undefined ? {} : { provenAt }),

@@ -1,5 +1,6 @@
+import type { OpenSection } from '../domain/critical-section.ts'
 import type { DesiredKill } from '../domain/host-link.ts'
-import type { ReceiptProcess } from '../domain/receipt.ts'
+import type { Receipt, ReceiptProcess } from '../domain/receipt.ts'
 import { killKindSchema } from '../domain/run-events.ts'
 import { Journal } from './journal.ts'
 
@@ -7,6 +8,8 @@ import { Journal } from './journal.ts'
 type LadderStep =
   | { step: 'wanted'; kill: DesiredKill }
   | { step: 'begun'; at: string }
+  | { step: 'deferring'; at: string; until: string; sections: OpenSection[] }
+  | { step: 'undeferred'; at: string; endedBy: NonNullable<Receipt['deferral']>['endedBy'] }
   | { step: 'terminating'; at: string; graceUntil: string; processes: number }
   | { step: 'proving'; until: string }
   | { step: 'killing'; at: string; processes: number }

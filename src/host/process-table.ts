@@ -228,7 +228,8 @@ const isYoung = (stat: ProcessStat) => uptime() * ticksPerSecond - Number(stat.s
 
 export const markerVariable = 'RUNWARDEN_RUN_ID'
 
-function readMarker(stat: ProcessStat): string | null {
+/** RUNWARDEN_RUN_ID of its environment; null: none, or not ours to read. */
+export function readMarker(stat: ProcessStat): string | null {
   if (isKernelThread(stat)) return null
   try {
     const environment = readFileSync(`/proc/${stat.pid}/environ`, 'latin1')

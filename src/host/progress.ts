@@ -1,7 +1,9 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { z } from 'zod'
+import { sectionIdSchema, sectionKindSchema } from '../domain/critical-section.ts'
 import { redactLine } from '../domain/redact.ts'
 import { type Usage, usageSchema } from '../domain/run-events.ts'
+import type { SectionLine } from './declared-sections.ts'
 import type { ProgressPosition } from './fact-log.ts'
 
 /** What a run may say of itself, one JSON object a line, any of the keys at once; other keys are passed over. */
@@ -10,11 +12,23 @@ const progressLineSchema = z.object({
   phase: z.string().min(1).max(100).optional(),
   progress: z.number().min(0).max(100).optional(),
   usage: usageSchema.optional(),
+  enter: z
+    .object({
+      id: sectionIdSchema,
+      kind: sectionKindSchema,
+      expectedMs: z.number().nonnegative().optional(),
+      detail: z.string().optional(),
+      pid: z.number().int().positive().optional(),
+    })
+    .optional(),
+  exit: z.object({ id: sectionIdSchema }).optional(),
 })
 
 export type Progress = {
   turns: number[]
   phases: string[]
+  /** Critical sections entered and left, in order. */
+  sections: SectionLine[]
   progressPercent?: number
   usage?: Usage
   /** The first line that could not be read, and why. */
@@ -65,6 +79,7 @@ function strange(why: string, position: ProgressPosition | undefined): Progress 
   return {
     turns: [],
     phases: [],
+    sections: [],
     badLine: `the progress file is not read: ${why}`,
     position: strangePosition(why),
     more: false,
@@ -73,7 +88,7 @@ function strange(why: string, position: ProgressPosition | undefined): Progress 
 
 /** Whole lines of `bytes`, which stand at `start` of the file. A line without its end waits, unless it is too long. */
 export function parseProgress(bytes: Buffer, file: string, start: number, size: number): Progress | undefined {
-  const progress: Progress = { turns: [], phases: [], position: { file, offset: start }, more: false }
+  const progress: Progress = { turns: [], phases: [], sections: [], position: { file, offset: start }, more: false }
   let from = 0
   for (;;) {
     const newline = bytes.indexOf(10, from)
@@ -103,9 +118,11 @@ function takeLine(line: Buffer, progress: Progress): void {
     progress.badLine ??= `not a progress line: ${redactLine(text, 200)}`
     return
   }
-  const { turn, phase, progress: percent, usage } = parsed.data
+  const { turn, phase, progress: percent, usage, enter, exit } = parsed.data
   if (turn !== undefined) progress.turns.push(turn)
   if (phase !== undefined) progress.phases.push(phase)
+  if (enter !== undefined) progress.sections.push({ enter })
+  if (exit !== undefined) progress.sections.push({ exit })
   if (percent !== undefined) progress.progressPercent = percent
   if (usage !== undefined) progress.usage = { ...progress.usage, ...usage }
 }

@@ -168,6 +168,7 @@ export type ReceiptOptions = {
   book: ReceiptBook
   checks: ReceiptCheck[]
   timings: Receipt['timings']
+  deferral?: NonNullable<Receipt['deferral']>
 }
 
 export function receiptOf({ book, timings, ...rest }: ReceiptOptions): Receipt {

@@ -1,3 +1,4 @@
+import type { OpenSection } from '../domain/critical-section.ts'
 import type { DesiredRun } from '../domain/host-link.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { Bell } from './bell.ts'
@@ -30,6 +31,8 @@ export type Live = {
   visible: boolean
   tree: Tree
   telemetry: Telemetry
+  /** Where it must not be cut off now. */
+  openSections(): Promise<OpenSection[]>
 }
 
 export async function openParts(desired: DesiredRun, context: RunContext): Promise<RunParts> {

@@ -13,6 +13,7 @@ import { killTree } from './kill-ladder.ts'
 import type { LadderLog } from './ladder-log.ts'
 import { attemptLaunch, findEarlierLaunch, type LaunchRecord, recordLaunch, type Started } from './launch.ts'
 import { type LaunchFailure, planLaunch } from './launch-plan.ts'
+import { findOpenSections } from './open-sections.ts'
 import type { Output } from './output.ts'
 import type { Pausing } from './pausing.ts'
 import { ageMs, isOfThisMachine, isRunning, type ProcessTable } from './process-table.ts'
@@ -102,6 +103,11 @@ export class Run {
 
   get journalFailure(): Error | undefined {
     return this.facts.failure ?? this.#ladder.failure ?? this.#live?.tree.failure
+  }
+
+  /** Where it must not be cut off now; undefined: nothing of it lives. */
+  get openSections(): Live['openSections'] | undefined {
+    return this.isOver ? undefined : this.#live?.openSections
   }
 
   /** From here to the fact RunCleaned, or until the host closes. */
@@ -215,11 +221,12 @@ export class Run {
       ...{ runId: this.runId, root, shim, cgroup, marked, owners, surroundings },
       memoryPath: this.#paths.strays,
     })
-    const progress = marked ? { path: this.#paths.progress, directory: this.#paths.io } : undefined
+    const progress = marked ? { path: this.#paths.progress, directory: this.#paths.io, runId: this.runId } : undefined
     const telemetry = new Telemetry({ ...context, facts: this.facts, output: this.output, cgroup, progress })
     // After a boot nothing of the run can live, which is plain to see from here.
     const visible = isOfThisMachine(record) || record.bootId !== machineIdentity().bootId
-    this.#live = { root, shim, cgroup, visible, tree, telemetry }
+    const openSections = () => findOpenSections({ tree, cgroup, telemetry, facts: this.facts, ...this.#context })
+    this.#live = { root, shim, cgroup, visible, tree, telemetry, openSections }
   }
 
   /** Says that the run is there: for the first time, or again after this host came back. */
@@ -255,10 +262,10 @@ export class Run {
     await this.#live?.telemetry.readProgress()
   }
 
-  async #end({ root, shim, cgroup, visible, tree, telemetry }: Live): Promise<void> {
+  async #end({ root, shim, cgroup, visible, tree, telemetry, openSections }: Live): Promise<void> {
     const { clock, log, signal, readTable } = this.#context
     await killTree({
-      ...{ runId: this.runId, level: this.#level(), root, tree, cgroup, visible, facts: this.facts },
+      ...{ runId: this.runId, level: this.#level(), root, tree, cgroup, visible, openSections, facts: this.facts },
       ...{ ladder: this.#ladder, leftovers: this.#desired.leftovers, readTable, bell: this.#bell, clock, log, signal },
       rootExit: () => this.#rootEnd.of(root),
       exitMayCome: () => shim !== null && isRunning(shim),

@@ -18,7 +18,7 @@ export type TelemetryOptions = {
   output: Output
   cgroup: Cgroup | null
   /** Absent for a registered process, which knows of no such file. */
-  progress: { path: string; directory: string } | undefined
+  progress: { path: string; directory: string; runId: string } | undefined
   heartbeatMaxIntervalMs: number
   looking: Looking
   clock: Clock
@@ -103,16 +103,24 @@ export class Telemetry {
     if (progress === undefined) return true
     for (;;) {
       const read = readProgress(progress.path, facts.progressPosition)
-      if (read === undefined) return true
+      if (read === undefined) return this.#noteDeaths(progress.runId)
       if (read.badLine !== undefined) this.#notice('BAD_PROGRESS_LINE', read.badLine)
       if (read.progressPercent !== undefined) this.#latest.progressPercent = read.progressPercent
       if (read.usage !== undefined) this.#latest.usage = { ...this.#latest.usage, ...read.usage }
-      const bodies: FactBody[] = [...newTurns(read.turns, facts), ...newPhases(read.phases, facts), this.#heartbeat()]
+      const news = [...newTurns(read.turns, facts), ...newPhases(read.phases, facts)]
+      const bodies = [...news, ...facts.sections.news(read.sections, progress.runId), this.#heartbeat()]
       // On a full disk nothing is taken as read, and the next sample tries again.
       if (!(await facts.emit(bodies, read.position))) return false
       this.#said()
       if (!read.more) return true
     }
+  }
+
+  /** A section ends with the process that was in it, also when the run says nothing more. */
+  async #noteDeaths(runId: string): Promise<boolean> {
+    const { facts } = this.#options
+    const bodies = facts.sections.news([], runId)
+    return bodies.length === 0 || facts.emit(bodies)
   }
 
   /** Said once per run, whatever it is about. */

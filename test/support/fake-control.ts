@@ -240,6 +240,7 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
       return { items, hasNextPage: items.length < entries.length }
     },
     runPhases: async (_id, upTo) => phasesOf(liveRunEvents.filter(({ revision }) => revision <= (upTo ?? revision))),
+    openSections: async () => [],
     runOutput: async (id, offset) => known(id) && { offset, next: offset + 5, text: 'hello', ended: false },
     alerts: async () => ({ items: [{ cursor: 'l1', item: openAlert }], hasNextPage: false }),
     audit: async () => ({

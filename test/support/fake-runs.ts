@@ -32,6 +32,7 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     policy: {
       preset: 'STANDARD',
       graceMs: 10_000,
+      deferLimitMs: 60_000,
       slowAfterMs: 300_000,
       initializationWarningMs: 1_500_000,
       stuckAfterMs: 2_400_000,
@@ -62,6 +63,7 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     kill: null,
     pause: null,
     pausedMs: 0,
+    safeToKill: { safe: true, message: 'It is in no critical section.', sections: [], wouldDeferUntil: null },
     rootExit: null,
     failure: null,
     receipt: null,
@@ -140,7 +142,10 @@ export const killedRun = fakeRun({
   endedAt: at(3.02),
   revision: 6,
   rootExit: { status: 143, at: at(0.02) },
-  kill: { kind: 'GRACEFUL', reason: 'stuck', requestedBy: { kind: 'TOKEN', id: 'admin' }, requestedAt: at(0) },
+  kill: {
+    ...{ kind: 'GRACEFUL', reason: 'stuck', requestedBy: { kind: 'TOKEN', id: 'admin' }, requestedAt: at(0) },
+    deferral: null,
+  },
   receipt: { json: provenReceipt },
   cleanup: { status: 'DONE', steps: [] },
 })

@@ -9,9 +9,12 @@ import type { KillKind, RecordedRunEvent, RunEventBody } from '../../src/domain/
 import type { RunState } from '../../src/domain/run-state.ts'
 import {
   emergencyRequested,
+  entered,
   event,
   exited,
+  killDeferred,
   launchFailed,
+  left,
   paused,
   phase,
   receipt,
@@ -46,6 +49,9 @@ const step = (runId: RunId): fc.Arbitrary<Step> =>
           paused(),
           resumed(),
           sigtermSent(),
+          entered('push'),
+          left('push'),
+          killDeferred(time(30_000)),
           sigkillSent('leftovers'),
           exited(0),
           exited(137),

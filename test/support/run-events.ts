@@ -1,3 +1,4 @@
+import { sectionLimitsOf } from '../../src/domain/critical-section.ts'
 import type { RequestKill, RequestRun } from '../../src/domain/decide.ts'
 import type { Actor, EventMetadata } from '../../src/domain/event.ts'
 import type { FactBody } from '../../src/domain/host-link.ts'
@@ -81,7 +82,17 @@ export const killRequested = (kind: KillKind = 'graceful', changes: Partial<RunE
     reason: 'it hangs',
     graceMs: kind === 'graceful' ? standardPolicy.graceMs : 0,
     proofDeadlineMs: standardPolicy.proofDeadlineMs,
+    ...(kind === 'graceful' ? { sectionLimits: sectionLimitsOf(standardPolicy) } : {}),
     ...changes,
+  })
+
+export const entered = (id: string, changes: Partial<RunEventData<'CriticalSectionEntered'>> = {}) =>
+  event('CriticalSectionEntered', { id, kind: 'git_operations', detail: id, ...changes })
+export const left = (id: string) => event('CriticalSectionExited', { id, cause: 'exited' })
+export const killDeferred = (until: string) =>
+  event('KillDeferred', {
+    until,
+    sections: [{ kind: 'git_operations', source: 'OBSERVED', since: time(0), detail: 'git push, pid 7' }],
   })
 
 export const sigtermSent = (cause: 'kill' | 'leftovers' = 'kill') => event('SigtermSent', { processes: 2, cause })

@@ -125,6 +125,7 @@ export function scriptedHost(hostId = standardHostId) {
       while (!signal.aborted && !over()) await change(signal)
     },
     sampled: async (runId) => script.sampled.get(runId),
+    openSections: async () => undefined,
     report: async () => ({
       hostId,
       hostname: 'scripted',

@@ -41,7 +41,7 @@ export function addKill(program: Command, context: CliContext): void {
     .command('kill')
     .description('Kill a run with all its processes, and show the proof. Exit 0 means: proven dead.')
     .argument('<run>', 'id of the run')
-    .option('--force', 'SIGKILL at once: no SIGTERM, no grace')
+    .option('--force', 'SIGKILL at once: waits for no critical section, no SIGTERM, no grace')
     .option('--emergency', 'like --force; works without the event store, and on its machine without the server, too')
     .option('--reason <text>', 'why; it is kept in the audit trail')
     .addOption(
@@ -52,12 +52,12 @@ export function addKill(program: Command, context: CliContext): void {
     .addOption(
       new Option('--timeout <duration>', 'wait no longer than this; the kill goes on')
         .argParser(parseDuration)
-        .default(30_000, '30s'),
+        .default(60_000, '60s'),
     )
     .option('--idempotency-key <key>', 'a repeated request with this key is the same request')
     .action((id: string, options: Options) => interruptible((signal) => kill(context, id, options, signal)))
   withExamples(withJson(withServer(command)), [
-    ['runwarden kill run_0123456789ab', 'SIGTERM, 3 s of grace, SIGKILL, proof'],
+    ['runwarden kill run_0123456789ab', 'out of critical sections, SIGTERM, 3 s of grace, SIGKILL, proof'],
     ['runwarden kill --force run_0123456789ab --reason "loops"', 'SIGKILL at once'],
     ['runwarden kill run_0123456789ab --wait killed --json', 'for a script'],
     ['runwarden kill --emergency run_0123456789ab', 'the database, or the server, is down'],

@@ -1,7 +1,7 @@
 import type { RunRow } from '../answers.ts'
 import { formatDuration } from '../durations.ts'
 import { cut, printable } from '../printable.ts'
-import { ageMs, isEnded, statusCell, verdictCell } from '../run-text.ts'
+import { ageMs, isEnded, killPhaseText, statusCell, verdictCell } from '../run-text.ts'
 import type { Screen } from '../screen.ts'
 import { type Cell, tableLines } from '../table.ts'
 
@@ -86,7 +86,7 @@ function widthOf(kept: ColumnOfRuns[], rows: Cell[][]): number {
 function withKillPhase(run: RunRow): Cell {
   const cell = statusCell(run)
   if (typeof cell === 'string' || run.status !== 'KILLING') return cell
-  return { ...cell, text: `${cell.text} ${run.killPhase.toLowerCase()}` }
+  return { ...cell, text: `${cell.text} ${killPhaseText(run).toLowerCase()}` }
 }
 
 function heartbeat({ lastHeartbeatAt, endedAt }: RunRow, nowMs: number): string {
@@ -100,7 +100,7 @@ export function changeLine(run: RunRow, nowMs: number): string {
     new Date(nowMs).toISOString(),
     run.id,
     printable(run.workflow),
-    run.status === 'KILLING' ? `${run.status} ${run.killPhase.toLowerCase()}` : run.status,
+    run.status === 'KILLING' ? `${run.status} ${killPhaseText(run).toLowerCase()}` : run.status,
     run.verdict.verdict,
     printable(run.phase ?? '-'),
     `${run.turns} ${run.turns === 1 ? 'turn' : 'turns'}`,

@@ -55,6 +55,15 @@ describe('[R41] events that were recorded by version 1', () => {
     expect(readRunEvent(older)?.data).toMatchObject({ policy: standardPolicy })
   })
 
+  it('[R7] a policy from before the critical sections has the limits of the standard policy', () => {
+    const { deferLimitMs, gitOperationsLimitMs, apiCallsLimitMs, fileOperationsLimitMs, ...before } = standardPolicy
+    const { databaseTransactionsLimitMs, ...older } = before
+    const event = fixture('RunRequested')
+    expect(readRunEvent({ ...event, data: { ...(event.data as object), policy: older } })?.data).toMatchObject({
+      policy: standardPolicy,
+    })
+  })
+
   it.each(allTypes)('%s carries metadata that fits', (type) => {
     const { metadata } = fixture(type)
     expect(eventMetadataSchema.parse(metadata)).toEqual(metadata)

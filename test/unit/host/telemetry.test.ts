@@ -30,7 +30,7 @@ it('[R16] a look that could not take in the progress (the disk is full) is no co
   const looking = { clock, steady: { awakeMs: () => 0, sinceBootMs: () => 0 }, intervalMs: 5_000, before: undefined }
   const telemetry = new Telemetry({
     ...{ facts, output: await Output.open(paths, 1024), cgroup: null, heartbeatMaxIntervalMs: 60_000 },
-    ...{ progress: { path: paths.progress, directory: paths.io }, looking, clock, log: recordingLog().log },
+    ...{ progress: { path: paths.progress, directory: paths.io, runId }, looking, clock, log: recordingLog().log },
   })
   const emit = facts.emit.bind(facts)
   appendFileSync(paths.progress, '{"turn":1}\n')

@@ -1,0 +1,93 @@
+import { deferredUntil, type OpenSection } from '../domain/critical-section.ts'
+import type { DesiredKill } from '../domain/host-link.ts'
+import type { Receipt } from '../domain/receipt.ts'
+import type { Bell } from './bell.ts'
+import type { Clock, Log } from './clock.ts'
+import type { FactLog } from './fact-log.ts'
+import type { LadderLog } from './ladder-log.ts'
+
+export type DeferrableKill = {
+  runId: string
+  ladder: LadderLog
+  facts: FactLog
+  openSections(): Promise<OpenSection[]>
+  /** A run that was paused goes on, so that it can leave its sections, and act on SIGTERM. */
+  letGoOn(): Promise<void>
+  /** Rings when something changed: a stronger kill, an exit. */
+  bell: Bell
+  clock: Clock
+  log: Log
+  signal: AbortSignal
+}
+
+type Waiting = DesiredKill & { sectionLimits: NonNullable<DesiredKill['sectionLimits']> }
+
+const [pollMs, pollMaxMs] = [25, 250]
+
+/**
+ * R7: waits for a moment at which the run is in no critical section, before the first signal of a graceful kill. All
+ * deadlines count from the request, so that neither a crash nor a new section begins them anew.
+ * Resolves when the kill may go on: at such a moment, at the limit, when a stronger kill was asked for, or on abort.
+ */
+export async function deferKill(run: DeferrableKill): Promise<void> {
+  const { ladder, signal, bell, clock } = run
+  if (!mayDefer(ladder)) return
+  await tell(run)
+  let pauseMs = pollMs
+  let endedBy: NonNullable<Receipt['deferral']>['endedBy'] = 'safe-point'
+  for (let kill = waiting(ladder); ; kill = waiting(ladder)) {
+    const sections = kill === undefined ? [] : await run.openSections()
+    if (signal.aborted) return
+    kill = waiting(ladder)
+    endedBy = kill === undefined ? 'stronger-kill' : sections.length > 0 ? 'limit' : 'safe-point'
+    if (kill === undefined) break
+    const now = clock().getTime()
+    const until = deferredUntil(sections, kill.sectionLimits, kill.requestedAt, now)
+    if (until === undefined) break
+    if (until > (ladder.step('deferring')?.until ?? '')) {
+      const at = ladder.step('deferring')?.at ?? new Date(now).toISOString()
+      await ladder.write({ step: 'deferring', at, until, sections })
+      await tell(run)
+      await run.letGoOn()
+      pauseMs = pollMs
+    }
+    await bell.wait(Math.max(1, Math.min(pauseMs, Date.parse(until) - now)), signal)
+    pauseMs = Math.min(pauseMs * 1.3, pollMaxMs)
+  }
+  if (ladder.step('deferring') === undefined) return
+  await ladder.write({ step: 'undeferred', at: clock().toISOString(), endedBy })
+}
+
+/** The ladder stands before its first signal, and has not waited to the end before. */
+const mayDefer = (ladder: LadderLog) =>
+  (waiting(ladder) !== undefined || ladder.step('deferring') !== undefined) &&
+  (['undeferred', 'terminating', 'killing', 'proving'] as const).every((name) => ladder.step(name) === undefined)
+
+/** undefined: what is wanted now does not wait. */
+function waiting({ kill }: LadderLog): Waiting | undefined {
+  if (kill === null || kill.kind !== 'graceful' || kill.sectionLimits === undefined) return undefined
+  return { ...kill, sectionLimits: kill.sectionLimits }
+}
+
+/** Once for each deadline, also when a crash came between the step and its fact. */
+async function tell({ ladder, facts, log, runId }: DeferrableKill): Promise<void> {
+  const step = ladder.step('deferring')
+  if (step === undefined || facts.latest('KillDeferred')?.until === step.until) return
+  const { until, sections } = step
+  log.info({ runId, until, sections: sections.length }, 'the kill waits for critical sections')
+  await facts.emit([{ type: 'KillDeferred', data: { until, sections } }])
+}
+
+/** What a receipt says of the wait. */
+export function deferralOf(ladder: LadderLog): {
+  deferral?: NonNullable<Receipt['deferral']>
+  timings: Pick<Receipt['timings'], 'deferredAt' | 'deferralEndedAt'>
+} {
+  const [deferring, over] = [ladder.step('deferring'), ladder.step('undeferred')]
+  if (deferring === undefined || over === undefined) return { timings: {} }
+  const { at, until, sections } = deferring
+  return {
+    deferral: { sections, until, endedBy: over.endedBy },
+    timings: { deferredAt: at, deferralEndedAt: over.at },
+  }
+}
