@@ -12,6 +12,22 @@ import { waitUntil } from '../../support/wait-until.ts'
 const program = join(import.meta.dirname, '../../programs/host.ts')
 const script = 'echo ran >>ran; echo said; trap "" TERM; while :; do sleep 0.05; done'
 
+const pushes = {
+  enter: '{"enter":{"id":"push","kind":"git_operations"}}',
+  exit: '{"exit":{"id":"push"}}',
+}
+/** In a critical section until it is told to leave; deaf to SIGTERM from then on. */
+const sectioned =
+  `echo ran >>ran; echo '${pushes.enter}' >>"$RUNWARDEN_PROGRESS"; until [ -e leave ]; do sleep 0.02; done; ` +
+  `trap "" TERM; touch left; echo '${pushes.exit}' >>"$RUNWARDEN_PROGRESS"; while :; do sleep 0.05; done`
+
+const pointsOfDeferral = [
+  ...['before fact CriticalSectionEntered', 'after fact CriticalSectionEntered', 'after step begun'],
+  ...['before step deferring', 'after step deferring', 'before fact KillDeferred', 'after fact KillDeferred'],
+  ...['before fact CriticalSectionExited', 'after fact CriticalSectionExited', 'before step resumed'],
+  ...['after step resumed', 'before step terminating'],
+]
+
 const points = [
   ...['after desired', 'after launch record', 'after attempt', 'before fact RunStarted', 'after fact RunStarted'],
   ...['before step wanted', 'after step wanted', 'before step begun', 'after step begun'],
@@ -47,7 +63,13 @@ describe('a host that is killed with SIGKILL', () => {
   })
   const kill = { kind: 'graceful', requestedAt: new Date().toISOString(), graceMs: 60, proofDeadlineMs: 5_000 } as const
 
-  async function runUntilCrash(run: DesiredRun, point: string, kill: object | null, cgroups = 'auto', pause = false) {
+  async function runUntilCrash(
+    run: DesiredRun,
+    point: string,
+    kill: object | null,
+    cgroups = 'auto',
+    killOn = 'RunStarted',
+  ) {
     const args = [
       program,
       hostDirectory,
@@ -55,7 +77,7 @@ describe('a host that is killed with SIGKILL', () => {
       kill === null ? '' : JSON.stringify(kill),
       point,
       cgroups,
-      ...(pause ? ['pause'] : []),
+      killOn,
     ]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] })
     const [, signal] = await once(child, 'exit')
@@ -102,7 +124,7 @@ describe('a host that is killed with SIGKILL', () => {
     '[R14] of a pause, %s (cgroups %s): the next host goes on, exactly once in effect',
     async (point, cgroups) => {
       const run = desired(['sh', '-c', 'trap "exit 7" TERM; while :; do echo beat >>beats; sleep 0.02; done'])
-      await runUntilCrash(run, point, { ...kill, graceMs: 60_000 }, cgroups, true)
+      await runUntilCrash(run, point, { ...kill, graceMs: 60_000 }, cgroups, 'RunResumed')
       world = await createHostWorld({ hostDirectory, cgroups: cgroups as 'auto' | 'off' })
       const beats = () => {
         const path = join(world?.workspace(run.runId) ?? '', 'beats')
@@ -122,6 +144,30 @@ describe('a host that is killed with SIGKILL', () => {
       expect(types).toEqual(['RunPaused', 'RunResumed', 'SigtermSent'])
     },
   )
+
+  it.each(pointsOfDeferral)('[R7] [R14] %s: a kill that waits is told once, and does not wait anew', async (point) => {
+    const run = desired(['sh', '-c', sectioned])
+    const limits = { git_operations: 20_000, database_transactions: 0, file_operations: 0, api_calls: 0 }
+    const waiting = { ...kill, requestedAt: new Date().toISOString(), sectionLimits: limits }
+    await runUntilCrash(run, point, waiting, 'auto', 'CriticalSectionEntered')
+    world = await createHostWorld({ hostDirectory })
+    await world.fact(run.runId, 'CriticalSectionEntered')
+    await world.host.want({ ...run, kill: waiting })
+    const hadLeft = existsSync(join(world.workspace(run.runId), 'leave'))
+    if (!hadLeft) await world.fact(run.runId, 'KillDeferred')
+    writeFileSync(join(world.workspace(run.runId), 'leave'), '')
+    const { receipt } = await world.fact(run.runId, 'TreeGone')
+    const until = new Date(Date.parse(waiting.requestedAt) + 20_000).toISOString()
+    expect(receipt).toMatchObject({ proven: true, deferral: { until, endedBy: 'safe-point' } })
+    expect((receipt.timings.deferralEndedAt ?? '') < until).toBe(true)
+    expect(existsSync(join(world.workspace(run.runId), 'left'))).toBe(true)
+    expect(readFileSync(join(world.workspace(run.runId), 'ran'), 'utf8')).toBe('ran\n')
+    const types = world.types(run.runId)
+    const once = ['CriticalSectionEntered', 'CriticalSectionExited', 'KillDeferred', 'SigtermSent', 'TreeGone'] as const
+    for (const type of once) expect(types.filter((each) => each === type)).toHaveLength(1)
+    const order = ['CriticalSectionEntered', 'KillDeferred', 'SigtermSent', 'TreeGone'] as const
+    expect(types.filter((type) => order.some((each) => each === type))).toEqual(order)
+  })
 
   it('[R14] a run that ended while no host was there keeps its output and its exit status', async () => {
     const run = desired(['sh', '-c', 'echo first; sleep 0.4; echo last; exit 3'])
