@@ -15,6 +15,7 @@ import { addProjections } from './commands/projections.ts'
 import { addRegister } from './commands/register.ts'
 import { addRestart } from './commands/restart.ts'
 import { addRun } from './commands/run.ts'
+import { addSection } from './commands/section.ts'
 import { addShow } from './commands/show.ts'
 import { addTimeline } from './commands/timeline.ts'
 import { addUp } from './commands/up.ts'
@@ -22,7 +23,7 @@ import { addWatch } from './commands/watch.ts'
 import { addWorkflow } from './commands/workflow.ts'
 import { createContext } from './context.ts'
 import type { CliDeps } from './deps.ts'
-import { CliError, type ExitCode, exitCodes } from './exit-codes.ts'
+import { CliError, exitCodes } from './exit-codes.ts'
 import { printableLines } from './printable.ts'
 import { watchOutput } from './screen.ts'
 
@@ -31,7 +32,7 @@ import { watchOutput } from './screen.ts'
  * line that cannot be understood; runCli turns both into messages and exit codes.
  * @param end told how a command ends that did its work and yet does not end with `ok`
  */
-export function createCli(deps: CliDeps, end: (code: ExitCode) => void = () => {}): Command {
+export function createCli(deps: CliDeps, end: (code: number) => void = () => {}): Command {
   const context = createContext(deps, end)
   const program = new Command('runwarden')
     .description('The control plane that can prove an agent run is dead, and say why it had to die.')
@@ -71,6 +72,7 @@ const commands = [
   addLogs,
   addEvents,
   addRegister,
+  addSection,
   addAlerts,
   addWorkflow,
   addAudit,
@@ -90,7 +92,7 @@ Exit status: 0 ok, 1 failure, 2 usage, 3 not found, 4 no access, 5 conflict, 6 u
 Data goes to stdout, everything else to stderr. NO_COLOR is respected.`
 
 /** Runs one command line (without the interpreter and the script) to its end. */
-export async function runCli(argv: readonly string[], deps: CliDeps): Promise<ExitCode> {
+export async function runCli(argv: readonly string[], deps: CliDeps): Promise<number> {
   // `up` goes on serving when nobody reads its log any more.
   let unwritten: Error | undefined
   if (argv[0] !== 'up' || argv.length > 1) {
@@ -98,7 +100,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<Ex
       unwritten ??= error
     })
   }
-  let code: ExitCode = exitCodes.ok
+  let code: number = exitCodes.ok
   try {
     await createCli(deps, (ending) => {
       code = ending

@@ -1,7 +1,6 @@
 import type { Command } from 'commander'
 import { type Connection, connect } from './connection.ts'
 import type { CliDeps } from './deps.ts'
-import type { ExitCode } from './exit-codes.ts'
 import type { ServerOptions } from './locate.ts'
 import { createScreen, type Screen } from './screen.ts'
 
@@ -10,11 +9,11 @@ export type CliContext = {
   deps: CliDeps
   screen: Screen
   connect(options: ServerOptions): Connection
-  /** How the command ends, if it does not throw: `ok` unless said otherwise. */
-  end(code: ExitCode): void
+  /** How the command ends, if it does not throw: `ok` unless said otherwise. Other codes are those of another program. */
+  end(code: number): void
 }
 
-export const createContext = (deps: CliDeps, end: (code: ExitCode) => void): CliContext => ({
+export const createContext = (deps: CliDeps, end: (code: number) => void): CliContext => ({
   deps,
   screen: createScreen(deps),
   connect: (options) => connect(options, deps.env),

@@ -16,10 +16,11 @@ export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes]
 /** Ends the command with a message for people and, where there is one, the way out. */
 export class CliError extends Error {
   override readonly name = 'CliError'
-  readonly exitCode: ExitCode
+  /** One of `exitCodes`, or that of the program that was run. */
+  readonly exitCode: number
   readonly wayOut: string | undefined
 
-  constructor(exitCode: ExitCode, message: string, wayOut?: string, options?: ErrorOptions) {
+  constructor(exitCode: number, message: string, wayOut?: string, options?: ErrorOptions) {
     super(message, options)
     this.exitCode = exitCode
     this.wayOut = wayOut
