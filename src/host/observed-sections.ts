@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { OpenSection } from '../domain/critical-section.ts'
 import { identityOf, type ProcessStat } from '../os/process-identity.ts'
 import { gitWriter, isGit } from './git-command.ts'
@@ -12,12 +13,18 @@ type GitProcess = LiveProcess & { writes: string | undefined; startedAt: number 
 /** A process's start is known to a clock tick. */
 const tickMs = 10
 
-/** What the processes of a run are in the middle of, as far as it can be seen from outside. */
+/** A workspace can lie on a file system that does not answer: a kill waits no longer for it than this. */
+const searchMaxMs = 1_000
+
+/**
+ * What the processes of a run are in the middle of, as far as it can be seen from outside.
+ * @returns `unanswered`: no git is at work, and the workspace could not be read in time
+ */
 export async function observeSections(
   processes: readonly LiveProcess[],
   workspacePath: string | null,
   now: number,
-): Promise<OpenSection[]> {
+): Promise<OpenSection[] | 'unanswered'> {
   const gits = processes.flatMap((process) => gitOf(process, now))
   const writing = gits.filter(({ writes }) => writes !== undefined)
   const pids = new Set(writing.map(({ pid }) => pid))
@@ -25,7 +32,10 @@ export async function observeSections(
   const asked = writing.filter(({ ppid }) => !pids.has(ppid))
   const sections = asked.map(({ writes, pid, startedAt }) => section(`git ${writes}, pid ${pid}`, startedAt))
   // Whoever holds a lock of a repository most often is one of these.
-  return sections.length > 0 ? sections : locksHeld(processes, gits, workspacePath)
+  if (sections.length > 0) return sections
+  const late = new AbortController()
+  const limit = delay(searchMaxMs, 'unanswered' as const, late).catch(() => 'unanswered' as const)
+  return Promise.race([locksHeld(processes, gits, workspacePath), limit]).finally(() => late.abort())
 }
 
 const section = (detail: string, since: number): OpenSection => ({

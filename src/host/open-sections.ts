@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { type OpenSection, openSectionsMax } from '../domain/critical-section.ts'
 import { readStat } from '../os/process-identity.ts'
 import type { Cgroup } from './cgroup.ts'
@@ -19,13 +18,10 @@ export type SectionedRun = {
   log: Log
 }
 
-/** A workspace can lie on a file system that does not answer: a kill waits no longer for it than this. */
-const lookMaxMs = 500
-
 /** The critical sections that a run is in now: what it has declared, read to the end, and what is seen of it. */
 export async function findOpenSections(run: SectionedRun): Promise<OpenSection[]> {
   await run.telemetry.readProgress()
-  const observed = await Promise.race([observedSections(run), delay(lookMaxMs, [], { ref: false })])
+  const observed = await observedSections(run)
   return [...run.facts.sections.open(), ...observed].slice(0, openSectionsMax)
 }
 
@@ -34,7 +30,9 @@ async function observedSections(run: SectionedRun): Promise<OpenSection[]> {
   const { facts, clock, log } = run
   try {
     const workspace = facts.latest('RunStarted')?.workspacePath ?? null
-    return await observeSections(await liveProcesses(run), workspace, clock().getTime())
+    const seen = await observeSections(await liveProcesses(run), workspace, clock().getTime())
+    if (seen === 'unanswered') log.warn({ workspace }, 'its file system does not answer: no lock file is waited for')
+    return seen === 'unanswered' ? [] : seen
   } catch (error) {
     log.warn({ err: error }, 'whether a run is in a critical section could not be seen')
     return []

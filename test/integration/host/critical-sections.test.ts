@@ -1,9 +1,9 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DesiredKill, DesiredRun } from '../../../src/domain/host-link.ts'
 import { isRunning } from '../../../src/host/process-table.ts'
+import { expectIntact, git, heldRepository } from '../../support/git.ts'
 import { createHostWorld, type HostWorld } from '../../support/host-world.ts'
 import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
 import { waitUntil } from '../../support/wait-until.ts'
@@ -126,70 +126,40 @@ describe.each(['auto', 'off'] as const)('a graceful kill and critical sections, 
     expect(signal === -1 || exit < signal).toBe(true)
   })
 
-  const git = (cwd: string, ...args: string[]) =>
-    execFileSync('git', ['-c', 'user.name=a', '-c', 'user.email=a@example.org', '-C', cwd, ...args], {
-      encoding: 'utf8',
-    })
-
-  function repository(hook: 'pre-commit' | 'pre-push') {
-    const [work, remote] = [join(temporary.path, 'work'), join(temporary.path, 'remote.git')]
-    for (const path of [work, remote]) mkdirSync(path)
-    git(remote, 'init', '--quiet', '--bare')
-    git(work, 'init', '--quiet', '--initial-branch=main')
-    writeFileSync(join(work, 'file'), 'first')
-    git(work, 'add', 'file')
-    git(work, 'commit', '--quiet', '-m', 'first')
-    git(work, 'remote', 'add', 'origin', remote)
-    // Outside of the hooks directory of anybody's configuration.
-    git(work, 'config', 'core.hooksPath', '.git/hooks')
-    writeFileSync(
-      join(work, '.git/hooks', hook),
-      '#!/bin/sh\ntouch hooked\nuntil [ -e go-on ]; do sleep 0.02; done\n',
-      {
-        mode: 0o755,
-      },
-    )
-    return { work, remote }
-  }
-
-  const intact = (path: string) => git(path, 'fsck', '--full', '--strict', '--no-progress')
+  const inWork = (work: string) => ({ workspace: { kind: 'EXISTING' as const, path: work } })
 
   it('[R7] [R9] a commit that git is in the middle of is waited for; the repository is intact', async () => {
-    const { work } = repository('pre-commit')
-    const script =
-      'echo second >file; git add file; git -c user.name=a -c user.email=a@b commit -qam second; sleep 1000'
-    const run = await world.launch(['sh', '-c', script], { workspace: { kind: 'EXISTING', path: work } })
-    await waitUntil(() => existsSync(join(work, 'hooked')), 'the commit')
+    const { work, script, held, goOn } = heldRepository(temporary.path, 'pre-commit')
+    const run = await world.launch(['sh', '-c', `${script}; sleep 1000`], inWork(work))
+    await held()
     expect(existsSync(join(work, '.git/index.lock'))).toBe(true)
     await kill(run)
     const { sections } = await world.fact(run.runId, 'KillDeferred')
     expect(sections).toEqual([expect.objectContaining({ kind: 'git_operations', source: 'OBSERVED' })])
     expect(sections[0]?.detail).toMatch(/^git commit, pid \d+$/)
-    writeFileSync(join(work, 'go-on'), '')
+    goOn()
     const { receipt } = await world.fact(run.runId, 'TreeGone')
     expect(receipt).toMatchObject({ proven: true, deferral: { endedBy: 'safe-point' } })
-    intact(work)
+    expectIntact(work)
     expect(git(work, 'log', '--format=%s')).toBe('second\nfirst\n')
     expect(existsSync(join(work, '.git/index.lock'))).toBe(false)
   })
 
   it('[R7] [R9] a push is waited for; the remote has it, whole', async () => {
-    const { work, remote } = repository('pre-push')
-    const run = await world.launch(['sh', '-c', 'git push -q origin main; sleep 1000'], {
-      workspace: { kind: 'EXISTING', path: work },
-    })
-    await waitUntil(() => existsSync(join(work, 'hooked')), 'the push')
+    const { work, remote, script, held, goOn } = heldRepository(temporary.path, 'pre-push')
+    const run = await world.launch(['sh', '-c', `${script}; sleep 1000`], inWork(work))
+    await held()
     await kill(run)
     const { sections } = await world.fact(run.runId, 'KillDeferred')
     expect(sections[0]?.detail).toMatch(/^git push, pid \d+$/)
-    writeFileSync(join(work, 'go-on'), '')
+    goOn()
     await world.fact(run.runId, 'TreeGone')
-    intact(remote)
+    expectIntact(remote)
     expect(git(remote, 'rev-parse', 'main')).toBe(git(work, 'rev-parse', 'main'))
   })
 
   it('[R7] a lock file of a dead process, or of somebody else, defers nothing; one that is held does', async () => {
-    const { work } = repository('pre-commit')
+    const { work } = heldRepository(temporary.path, 'pre-commit')
     const lock = join(work, '.git/index.lock')
     writeFileSync(lock, '')
     const workspace = { kind: 'EXISTING', path: work } as const
