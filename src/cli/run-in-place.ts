@@ -13,10 +13,11 @@ const fromTerminal = ['SIGINT', 'SIGQUIT'] as const
 export function runInPlace(file: string, args: readonly string[], { env, cwd }: CliDeps): Promise<Ending> {
   const hasTerminal = process.stdin.isTTY || process.stdout.isTTY || process.stderr.isTTY
   const handlers = new Map<NodeJS.Signals, () => void>()
-  const child = spawn(file, args, { stdio: 'inherit', env: { ...env }, cwd })
   for (const signal of passedOn) handlers.set(signal, () => child.kill(signal))
   for (const signal of fromTerminal) handlers.set(signal, () => hasTerminal || child.kill(signal))
+  // Before there is a command that a signal could leave alone; what comes meanwhile is handled after this function.
   for (const [signal, handler] of handlers) process.on(signal, handler)
+  const child = spawn(file, args, { stdio: 'inherit', env: { ...env }, cwd })
   return new Promise((resolve) => {
     const done = (ending: Ending) => {
       for (const [signal, handler] of handlers) process.removeListener(signal, handler)

@@ -302,7 +302,7 @@ describe('kill', () => {
       emergency: false,
       reason: 'stuck',
       waitFor: 'CLEANED',
-      timeoutMs: 30_000,
+      timeoutMs: 60_000,
     })
     expect(lines(stderr)).toEqual([
       '03:41:09.000  graceful kill asked for',
@@ -467,7 +467,9 @@ describe('looking', () => {
     expect(stdout).not.toContain(esc)
     expect(stdout).toMatch(/in place of +run_00000000000a \(KILLED\)/)
     expect(stdout).toMatch(/restart as +run_00000000000b, once this one is proven dead/)
-    expect(stdout).toMatch(/policy +standard, grace 10 s, slow after 5 min, .*stuck after 40 min: alert, total /)
+    expect(stdout).toMatch(
+      /policy +standard, grace 10 s, defers a kill 1 min at most, slow after 5 min, .*stuck after 40 min: alert, total /,
+    )
   })
 
   it('[R16] alerts: a table, JSON, and only what was asked for', async () => {
