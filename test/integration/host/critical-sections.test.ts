@@ -8,7 +8,7 @@ import { createHostWorld, type HostWorld } from '../../support/host-world.ts'
 import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
 import { waitUntil } from '../../support/wait-until.ts'
 
-const limits = { git_operations: 20_000, database_transactions: 20_000, file_operations: 20_000, api_calls: 400 }
+const limits = { git_operations: 20_000, database_transactions: 20_000, file_operations: 20_000, api_calls: 3_000 }
 /** Enters a section, and leaves it when it is told to. */
 const declares = (enter: object) =>
   `echo '${JSON.stringify({ enter })}' >>"$RUNWARDEN_PROGRESS"; touch entered; ` +
@@ -66,7 +66,7 @@ describe.each(['auto', 'off'] as const)('a graceful kill and critical sections, 
     const { receipt } = await world.fact(run.runId, 'TreeGone')
     expect(receipt.deferral).toMatchObject({
       endedBy: 'limit',
-      until: new Date(Date.parse(requestedAt) + 400).toISOString(),
+      until: new Date(Date.parse(requestedAt) + 3_000).toISOString(),
     })
     expect(receipt.timings.deferralEndedAt).toSatisfy((at: string) => at >= (receipt.deferral?.until ?? ''))
     expect(signals(run)).toContain('SigtermSent')
@@ -104,11 +104,11 @@ describe.each(['auto', 'off'] as const)('a graceful kill and critical sections, 
     const run = await world.launch(['sh', '-c', declares({ ...files, kind: 'api_calls' })])
     await there(run, 'entered')
     const requestedAt = new Date().toISOString()
-    await kill(run, { requestedAt, sectionLimits: { ...limits, api_calls: 3_000 } })
+    await kill(run, { requestedAt, sectionLimits: { ...limits, api_calls: 4_000 } })
     const { until } = await world.fact(run.runId, 'KillDeferred')
     await world.restart()
     const { receipt } = await world.fact(run.runId, 'TreeGone')
-    expect(until).toBe(new Date(Date.parse(requestedAt) + 3_000).toISOString())
+    expect(until).toBe(new Date(Date.parse(requestedAt) + 4_000).toISOString())
     expect(receipt.deferral).toMatchObject({ until, endedBy: 'limit' })
     expect(world.types(run.runId).filter((type) => type === 'KillDeferred')).toHaveLength(1)
   })
