@@ -1,6 +1,7 @@
 import type { StartRunResult } from '../src/control/control.ts'
 import { builder, requester } from './builder.ts'
 import { EnvVarInput, LabelInput, toRecord, WorkspaceInput } from './launch-input.ts'
+import { ResourceLimitsInput } from './limits.ts'
 import { given } from './page.ts'
 import { PolicyInput } from './policy.ts'
 import {
@@ -41,6 +42,7 @@ const StartRunInput = builder.inputType('StartRunInput', {
       type: [LabelInput],
       description: 'Labels, which win over those of its workflow. Of one that is given twice, the last counts.',
     }),
+    limits: t.field({ type: ResourceLimitsInput, description: 'What it may take of its machine.' }),
     policy: t.field({ type: PolicyInput, description: 'Its thresholds, and what is done when they are passed.' }),
     idempotencyKey: t.string({
       description: 'A repeated request with the same key gets the run of the first; at most 200 characters.',

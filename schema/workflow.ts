@@ -2,10 +2,12 @@ import type { DefineWorkflowResult } from '../src/control/control.ts'
 import type { Workspace } from '../src/domain/launch.ts'
 import { resolvePolicy } from '../src/domain/policy.ts'
 import { redactArguments } from '../src/domain/redact.ts'
+import { requestedLimits } from '../src/domain/resource-limits.ts'
 import type { WorkflowVersion } from '../src/domain/workflow.ts'
 import { ActorType } from './actor.ts'
 import { builder, requester } from './builder.ts'
 import { EnvVarInput, LabelInput, toRecord, WorkspaceInput, WorkspaceKind } from './launch-input.ts'
+import { RequestedLimit, ResourceLimitsInput } from './limits.ts'
 import { connection, given, pageRequest, wholeNumber } from './page.ts'
 import { PolicyInput, PolicyType } from './policy.ts'
 import { InvalidInputType, PermissionDeniedType, StoreUnavailableType } from './problem.ts'
@@ -73,6 +75,11 @@ const Workflow = builder.objectRef<WorkflowVersion>('Workflow').implement({
       type: [Label],
       description: 'Labels of its runs; by name.',
       resolve: ({ definition }) => labelsOf(definition.labels),
+    }),
+    limits: t.field({
+      type: [RequestedLimit],
+      description: 'What its runs may take of their machine.',
+      resolve: ({ definition }) => requestedLimits(definition.launch.limits),
     }),
     policy: t.field({
       type: PolicyType,
@@ -162,6 +169,7 @@ const DefineWorkflowInput = builder.inputType('DefineWorkflowInput', {
       type: [LabelInput],
       description: 'Labels of its runs. Of one that is given twice, the last counts.',
     }),
+    limits: t.field({ type: ResourceLimitsInput, description: 'What its runs may take of their machine.' }),
     policy: t.field({ type: PolicyInput, description: 'Thresholds, and what is done when they are passed.' }),
   }),
 })

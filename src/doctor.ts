@@ -5,7 +5,9 @@ import { release, tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { DoctorCheck } from './cli/composed.ts'
 import { type Config, readConfig } from './config.ts'
-import { openCgroupBase, removeCgroupBase } from './host/cgroup.ts'
+import { type CgroupBase, openCgroupBase, removeCgroupBase } from './host/cgroup.ts'
+import { limitsCheck } from './host/host-report.ts'
+import { limitingHost } from './host/limit-plan.ts'
 import { resolveDataDirectory } from './os/data-directory.ts'
 import { readOwner } from './os/ownership.ts'
 import { databaseAt, openPool } from './postgres/connection.ts'
@@ -13,7 +15,7 @@ import { databaseAt, openPool } from './postgres/connection.ts'
 type Look = (config: Config, dataDirectory: string) => Promise<DoctorCheck> | DoctorCheck
 
 /** In the order in which a person would ask. */
-const looks: Look[] = [platform, proofLevel, procfs, pidReuse, dataDirectory, freeSpace, server, port, database]
+const looks: Look[] = [platform, proofLevel, limits, procfs, pidReuse, dataDirectory, freeSpace, server, port, database]
 
 /** Looks at this machine; starts nothing that stays, signals nothing. */
 export async function doctor(env: NodeJS.ProcessEnv): Promise<DoctorCheck[]> {
@@ -67,15 +69,30 @@ async function proofLevel(config: Config): Promise<DoctorCheck> {
 
 /** Tries them for real, in a cgroup of its own that is removed again. undefined: they can be used. */
 async function whyNoCgroups(): Promise<string | undefined> {
+  const found = await tryCgroups()
+  return found.ok ? undefined : found.why
+}
+
+async function tryCgroups(): Promise<CgroupBase> {
   const scratch = await mkdtemp(join(tmpdir(), 'runwarden-doctor-'))
   try {
     const found = await openCgroupBase(scratch)
-    if (!found.ok) return found.why
-    removeCgroupBase(found.base)
-    return undefined
+    if (found.ok) removeCgroupBase(found.base)
+    return found
   } finally {
     await rm(scratch, { recursive: true })
   }
+}
+
+/** What a host that is started here can hold its runs to. */
+async function limits(config: Config): Promise<DoctorCheck> {
+  const found = config.cgroups === 'off' ? undefined : await tryCgroups()
+  const { ok, detail } = limitsCheck(limitingHost(found?.ok ? found.controllers : undefined))
+  if (ok) return { name: 'limits', status: 'ok', detail }
+  const wayOut =
+    'Runs are started without the limits that cannot be enforced, and say so; with --require-limits they are not started. ' +
+    'All four need the memory, pids and cpu controllers of cgroup v2.'
+  return { name: 'limits', status: 'warn', detail, wayOut }
 }
 
 function procfs(): DoctorCheck {

@@ -19,6 +19,10 @@ export type Policy = {
   onTotalTimeout: string
 }
 
+export type Limit = { limit: 'MEMORY' | 'PIDS' | 'CPU' | 'OPEN_FILES'; requested: number }
+/** `enforcedBy` null: the run has not been started yet. */
+export type RunLimit = Limit & { enforcedBy: 'CGROUP' | 'RLIMIT' | 'NONE' | null; detail: string | null }
+
 /** Of a run that was restarted, or stands in the place of one that was. */
 export type RestartLinks = {
   restartOf: { id: string; status: RunStatus } | null
@@ -75,6 +79,7 @@ export type RunDetails = RunRow &
     workspacePath: string | null
     labels: { name: string; value: string }[]
     policy: Policy
+    limits: RunLimit[]
     requestedBy: Actor
     /** Of a replay: which moment it shows. */
     asOf: string | null
@@ -126,6 +131,7 @@ export type WorkflowRow = {
   runAs: string | null
   prompt: string | null
   labels: { name: string; value: string }[]
+  limits: Limit[]
   policy: Policy
   definedAt: string
   definedBy: Actor

@@ -21,7 +21,7 @@ const runDetails = /* GraphQL */ `
     ...RunRow
     ...RestartLinks
     origin workflowVersion command workspacePath labels { name value } requestedBy { kind id } asOf
-    policy { ...PolicyFields }
+    policy { ...PolicyFields } limits { limit requested enforcedBy detail }
     outputBytes processes cpuMs rssBytes openFiles ioReadBytes ioWriteBytes
     peakRssBytes peakProcesses peakOpenFiles cacheReadRatio lateResults
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
@@ -47,7 +47,7 @@ const problem = /* GraphQL */ `
 const workflowRow = /* GraphQL */ `
   fragment WorkflowRow on Workflow {
     name version description command workspace { kind path } env { name value } secretEnv runAs prompt
-    labels { name value } definedAt definedBy { kind id }
+    labels { name value } limits { limit requested } definedAt definedBy { kind id }
     policy { ...PolicyFields }
   }
   ${policyFields}`

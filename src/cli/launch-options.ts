@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import { type Command, Option } from 'commander'
 import type { CliContext } from './context.ts'
-import { collect, parsePair } from './option-values.ts'
+import { collect, parseBytes, parsePair, parseWholeNumber } from './option-values.ts'
 import { type PolicyOptions, policyInput, withPolicy } from './policy-options.ts'
 
 type Pair = { name: string; value: string }
@@ -14,6 +14,11 @@ export type LaunchOptions = PolicyOptions & {
   runAs?: string
   prompt?: string
   label?: Pair[]
+  limitMemory?: number
+  limitPids?: number
+  limitCpu?: number
+  limitFiles?: number
+  requireLimits?: true
 }
 
 /** The options of a command that says how runs are launched. @param place where they work when nothing is said of it */
@@ -34,6 +39,11 @@ export const withLaunch = (command: Command, place: string) =>
       )
       .option('--run-as <account>', 'account to run under')
       .option('--prompt <text>', 'reaches the run as RUNWARDEN_PROMPT')
+      .option('--limit-memory <size>', 'memory, such as 2GiB or 500MB', parseBytes)
+      .option('--limit-pids <n>', 'live processes and threads', parseWholeNumber(2, 4_194_304))
+      .option('--limit-cpu <percent>', 'per cent of one core: 150 is one and a half', parseWholeNumber(1, 102_400))
+      .option('--limit-files <n>', 'open files of each process', parseWholeNumber(16, 1_048_576))
+      .option('--require-limits', 'start it only where all of its limits can be enforced')
       .option('--label <name=value>', 'a label to find it by (repeatable)', collect(parsePair)),
   )
 
@@ -47,8 +57,15 @@ export function launchInput({ deps }: CliContext, options: LaunchOptions) {
     runAs,
     prompt,
     labels: label,
+    limits: limitsInput(options),
     policy: policyInput(options),
   }
+}
+
+function limitsInput({ limitMemory, limitPids, limitCpu, limitFiles, requireLimits }: LaunchOptions) {
+  const limits = { memoryBytes: limitMemory, pids: limitPids, cpuPercent: limitCpu, openFiles: limitFiles }
+  const isSaid = requireLimits !== undefined || Object.values(limits).some((limit) => limit !== undefined)
+  return isSaid ? { ...limits, required: requireLimits } : undefined
 }
 
 function workspaceInput(temporary: true | undefined, path: string | undefined) {

@@ -1,6 +1,7 @@
 import type { RunStatus } from '../domain/run-state.ts'
 import type { Actor, Alert, RestartLinks, RunDetails, RunRow } from './answers.ts'
 import { formatDuration } from './durations.ts'
+import { limitsText } from './limits-text.ts'
 import { policyText } from './policy-text.ts'
 import { printable } from './printable.ts'
 import { receiptLines } from './receipt-text.ts'
@@ -121,6 +122,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
       run.lastHeartbeatAt === null ? null : `${formatDuration(nowMs - Date.parse(run.lastHeartbeatAt))} ago`,
     ],
     ['policy', policyText(run.policy)],
+    ['limits', limitsText(run.limits)],
     ['labels', run.labels.map(({ name, value }) => printable(`${name}=${value}`)).join(' ') || null],
     ['requested', `${run.requestedAt} by ${actorText(run.requestedBy)}`],
     ['cleanup', cleanup(run)],

@@ -1,4 +1,5 @@
 import type { WorkflowDetails } from './answers.ts'
+import { limitsText } from './limits-text.ts'
 import { policyText } from './policy-text.ts'
 import { printable } from './printable.ts'
 import { actorText } from './run-text.ts'
@@ -18,6 +19,7 @@ export function workflowLines(workflow: WorkflowDetails, screen: Screen): string
     ['prompt', prompt],
     ['labels', pairs(labels)],
     ['policy', policyText(workflow.policy)],
+    ['limits', limitsText(workflow.limits)],
     ['defined', `${workflow.definedAt} by ${actorText(workflow.definedBy)}`],
   ]
   const standing = inForce === version ? '(in force)' : `(in force: version ${inForce})`

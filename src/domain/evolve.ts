@@ -3,6 +3,7 @@ import type { EventMetadata } from './event.ts'
 import { deferralOver, deferred, entered, exited, killRequested } from './evolve-kill.ts'
 import { gapWithoutPause, neverPaused, pausedMsAt, pauseOver, stoodStill, wentOn, wished } from './pause.ts'
 import type { Receipt } from './receipt.ts'
+import { limitNotices } from './resource-limits.ts'
 import type { RecordedRunEvent } from './run-events.ts'
 import { type CleanupStep, isTerminal, type RunState, type RunStatus } from './run-state.ts'
 
@@ -52,6 +53,7 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     restartedAs: null,
     forceComplete: null,
     workspacePath: data.registered?.workspacePath ?? null,
+    limits: null,
     startedAt: null,
     endedAt: null,
     rootExit: null,
@@ -103,6 +105,8 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         level: event.data.level,
         workspacePath: event.data.workspacePath,
         startedAt: event.data.startedAt,
+        limits: event.data.limits ?? [],
+        notices: noted(state, limitNotices(event.data.limits ?? []), at),
         phaseSince: state.phase === 'initialization' ? event.data.startedAt : state.phaseSince,
       }
     case 'RunAdopted':
@@ -284,10 +288,11 @@ function withTelemetry(state: RunState, data: Telemetry, at: string | null): Run
     peakProcesses: largest(state.peakProcesses, data.processes),
     peakOpenFiles: largest(state.peakOpenFiles, data.openFiles),
     lastHeartbeatAt: at,
-    notices: [...state.notices, ...notices.map((notice) => ({ ...notice, at: at ?? state.requestedAt }))].slice(
-      -noticesMax,
-    ),
+    notices: noted(state, notices, at),
   }
 }
+
+const noted = (state: RunState, notices: { code: string; detail: string }[], at: string | null) =>
+  [...state.notices, ...notices.map((notice) => ({ ...notice, at: at ?? state.requestedAt }))].slice(-noticesMax)
 
 const largest = (a: number | null, b: number | undefined) => (b === undefined ? a : Math.max(a ?? 0, b))

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { resourceLimitsSchema } from './resource-limits.ts'
 
 /** Linux refuses a single argument or `NAME=value` of 128 KiB (MAX_ARG_STRLEN), its NUL included. */
 const argumentBytesMax = 128 * 1024 - 1
@@ -81,6 +82,7 @@ export const launchSpecSchema = z.strictObject({
     .string()
     .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'is no account name')
     .optional(),
+  limits: resourceLimitsSchema.optional(),
   /** Reaches the run as RUNWARDEN_PROMPT. */
   prompt: z
     .string()

@@ -13,6 +13,7 @@ import { policySchema } from './policy.ts'
 import { processIdentitySchema } from './process-identity.ts'
 import { readEvent } from './read-event.ts'
 import { proofLevelSchema, receiptSchema, rootExitSchema } from './receipt.ts'
+import { limitReportsSchema } from './resource-limits.ts'
 
 export const usageSchema = z.object({
   inputTokens: z.number().nonnegative().optional(),
@@ -104,6 +105,7 @@ export const runEventSchemas = {
     shim: processIdentitySchema.nullable(),
     workspacePath: z.string().nullable(),
     level: proofLevelSchema,
+    limits: limitReportsSchema,
     /** When the root process began, by the host's clock. */
     startedAt: z.iso.datetime(),
   }),

@@ -6,6 +6,7 @@ import type { Pausing } from './pause.ts'
 import type { Policy } from './policy.ts'
 import type { ProcessIdentity } from './process-identity.ts'
 import type { ProofLevel, Receipt, RootExit } from './receipt.ts'
+import type { LimitReport } from './resource-limits.ts'
 import type { ForcedOutcome, KillKind, RunEventData, Usage, Verdict } from './run-events.ts'
 
 export const runStatuses = [
@@ -65,6 +66,8 @@ export type RunState = Pausing & {
   root: ProcessIdentity | null
   level: ProofLevel | null
   workspacePath: string | null
+  /** What became of the limits that were asked for; null: it has not been started yet. */
+  limits: LimitReport[] | null
   startedAt: string | null
   endedAt: string | null
   rootExit: (RootExit & { beforeFirstSignal: boolean }) | null

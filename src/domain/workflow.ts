@@ -22,7 +22,7 @@ export const versionOf = ({ data, metadata }: Pick<RecordedWorkflowEvent, 'data'
 
 /** What a request says itself, over the definition that it names. */
 export type OwnParameters = {
-  [Key in 'workspace' | 'env' | 'secretEnv' | 'runAs' | 'prompt']?: LaunchSpec[Key] | undefined
+  [Key in 'workspace' | 'env' | 'secretEnv' | 'runAs' | 'prompt' | 'limits']?: LaunchSpec[Key] | undefined
 } & { policy: PolicyInput; labels: Record<string, string> }
 
 /**
@@ -33,7 +33,7 @@ export function parametersOf(
   { launch, policy, labels }: WorkflowDefinition,
   own: OwnParameters,
 ): { launch: LaunchSpec; policy: Policy; labels: Record<string, string> } {
-  const { workspace, env = {}, secretEnv, runAs, prompt } = own
+  const { workspace, env = {}, secretEnv, runAs, prompt, limits } = own
   return {
     launch: {
       ...launch,
@@ -42,6 +42,7 @@ export function parametersOf(
       // At launch the value of a secret wins over a variable of the same name: a name that is given a value is no secret any more.
       secretEnv: secretEnv ?? launch.secretEnv.filter((name) => !Object.hasOwn(env, name)),
       ...(runAs === undefined ? {} : { runAs }),
+      ...(limits === undefined ? {} : { limits: { ...launch.limits, ...limits } }),
       ...(prompt === undefined ? {} : { prompt }),
     },
     policy: resolvePolicy(policy, own.policy),

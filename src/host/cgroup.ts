@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { type Controllers, openControllers } from './controllers.ts'
 
 /** One run's cgroup: a directory whose list of members the kernel keeps. */
 export class Cgroup {
@@ -78,7 +79,9 @@ export class Cgroup {
 }
 
 /** Where this host puts its runs' cgroups; absent: why it cannot. */
-export type CgroupBase = { ok: true; base: string; shims: string } | { ok: false; why: string }
+export type CgroupBase =
+  | { ok: true; base: string; shims: string; controllers: Controllers }
+  | { ok: false; why: string }
 
 /**
  * Finds cgroup v2 and tries it for real: make a cgroup, move a process in, see it listed, remove the cgroup.
@@ -101,7 +104,7 @@ export async function openCgroupBase(hostDirectory: string): Promise<CgroupBase>
     if (!existsSync(join(shims, 'cgroup.kill')) && !existsSync(join(shims, 'cgroup.freeze'))) {
       return { ok: false, why: 'this kernel has neither cgroup.kill (5.14) nor cgroup.freeze (5.2)' }
     }
-    return { ok: true, base, shims }
+    return { ok: true, base, shims, controllers: openControllers(own, base, shims) }
   } catch (error) {
     return { ok: false, why: `${base} cannot be used: ${(error as Error).message}` }
   }

@@ -3,10 +3,20 @@ import type { HostReport } from '../domain/host-link.ts'
 import type { HostId } from '../domain/ids.ts'
 import { machineIdentity } from '../os/process-identity.ts'
 import type { CgroupBase } from './cgroup.ts'
+import { type LimitingHost, limitAbilities } from './limit-plan.ts'
 import type { Slots } from './slots.ts'
 
-/** What this host can do and how it fares. `failures`: one line for each run whose journal cannot be written. */
-export function reportOf(hostId: HostId, cgroups: CgroupBase, slots: Slots, failures: string[]): HostReport {
+type Reported = {
+  hostId: HostId
+  cgroups: CgroupBase
+  limiting: LimitingHost
+  slots: Slots
+  /** One line for each run whose journal cannot be written. */
+  failures: string[]
+}
+
+/** What this host can do and how it fares. */
+export function reportOf({ hostId, cgroups, limiting, slots, failures }: Reported): HostReport {
   const isRoot = process.getuid?.() === 0
   return {
     hostId,
@@ -28,7 +38,20 @@ export function reportOf(hostId: HostId, cgroups: CgroupBase, slots: Slots, fail
           ? 'runs may have another account (runAs), and all environments can be read'
           : 'not root: runAs is refused, and the marker of processes of other accounts cannot be read',
       },
+      limitsCheck(limiting),
     ],
     slots: { capacity: slots.capacity, used: slots.used, waiting: slots.waiting },
+  }
+}
+
+/** Which limits of runs this host can enforce, and how. */
+export function limitsCheck(limiting: LimitingHost): HostReport['checks'][number] {
+  const abilities = Object.entries(limitAbilities(limiting))
+  return {
+    name: 'limits',
+    ok: abilities.every(([, { enforcedBy }]) => enforcedBy !== 'none'),
+    detail: abilities
+      .map(([limit, { enforcedBy, detail }]) => `${limit}: ${enforcedBy === 'none' ? 'not, for ' : ''}${detail}`)
+      .join('; '),
   }
 }

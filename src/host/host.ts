@@ -15,6 +15,7 @@ import { inspectProcess } from './inspect.ts'
 import { isDiskFull } from './journal.ts'
 import { openLastLook } from './last-look.ts'
 import { launchOfProcess } from './launch-of-process.ts'
+import { limitingHost } from './limit-plan.ts'
 import { type SteadyClocks, steadyClocks } from './looks.ts'
 import { claimForOthers } from './other-runs.ts'
 import { ProcessReader } from './process-table.ts'
@@ -78,6 +79,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const closing = new AbortController()
   const signal = options.signal === undefined ? closing.signal : AbortSignal.any([closing.signal, options.signal])
   const cgroups = options.cgroups === 'off' ? turnedOff : await openCgroupBase(hostDirectory)
+  const limiting = limitingHost(cgroups.ok ? cgroups.controllers : undefined)
   const runs = new Map<RunId, Run>()
   const lives = new Map<RunId, Promise<void>>()
   const opening = new Map<RunId, Promise<unknown>>()
@@ -90,6 +92,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
     hostId,
     hostDirectory,
     cgroups: cgroups.ok ? cgroups : null,
+    limiting,
     slots,
     owners,
     surroundings: makeSurroundings({ protectedProcesses, shims, reapers: await findReapers() }),
@@ -267,7 +270,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
       const failures = [...runs.values()].flatMap(({ journalFailure, runId }) =>
         journalFailure === undefined ? [] : `${runId}: ${journalFailure.message}`,
       )
-      return reportOf(hostId, cgroups, slots, failures)
+      return reportOf({ hostId, cgroups, limiting, slots, failures })
     },
   }
 }

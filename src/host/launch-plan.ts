@@ -6,6 +6,7 @@ import type { LaunchSpec } from '../domain/launch.ts'
 import { type Account, asAccount, findAccount, ownAccount } from './accounts.ts'
 import { cleanPath, environmentOf, wrapped } from './environment.ts'
 import { isDiskFull } from './journal.ts'
+import { type LimitingHost, type LimitPlan, planLimits, unenforceable } from './limit-plan.ts'
 import { makeSlot, type RunPaths } from './run-directory.ts'
 
 export type LaunchFailureCode =
@@ -18,6 +19,9 @@ export type LaunchFailureCode =
   | 'SECRET_MISSING'
   | 'DISK_FULL'
   | 'SPAWN_FAILED'
+  /** It asked to be launched only with its limits. */
+  | 'LIMIT_UNAVAILABLE'
+  | 'LIMIT_REFUSED'
 
 export type LaunchFailure = { code: LaunchFailureCode; message: string }
 
@@ -26,6 +30,7 @@ export type LaunchPlan = {
   argv: string[]
   environment: Record<string, string>
   workspace: string
+  limits: LimitPlan
   /** Another account than the host's own. */
   account: Account | undefined
 }
@@ -36,6 +41,7 @@ export type PlanOptions = {
   paths: RunPaths
   forbiddenAccounts: readonly string[]
   environment: NodeJS.ProcessEnv
+  limiting: LimitingHost
 }
 
 const script = (name: string) => readFileSync(join(import.meta.dirname, name), 'utf8')
@@ -51,6 +57,9 @@ export async function planLaunch(options: PlanOptions): Promise<LaunchPlan | Lau
   if ('code' in account) return account
   const workspace = workspaceOf(launch, paths)
   const other = launch.runAs === undefined ? undefined : account
+  const limits = planLimits(launch.limits, options.limiting, other !== undefined && !isOurs(account))
+  const unlimited = unenforceable(launch.limits, limits)
+  if (unlimited !== undefined) return unlimited
   const environment = environmentOf(launch, { runId, account, paths, workspace }, options.environment)
   if (!environment.ok) {
     return failure(
@@ -63,14 +72,18 @@ export async function planLaunch(options: PlanOptions): Promise<LaunchPlan | Lau
   const path = environment.variables.PATH ?? cleanPath
   const problem = await check(other, workspace, paths.io, path, launch.command[0] as string)
   if (problem !== undefined) return problem
-  const enter = ['/bin/sh', '-c', enterScript, 'sh', workspace, ...launch.command]
+  const enter = [...limits.prefix, '/bin/sh', '-c', enterScript, 'sh', workspace, ...launch.command]
   return {
     argv: other === undefined ? enter : [...asAccount(other), ...enter],
     environment: wrapped(environment.variables),
     workspace,
+    limits,
     account: other,
   }
 }
+
+/** No limit by account can bound a run that shares it with Runwarden; root is bound by none. */
+const isOurs = ({ uid }: Account) => uid === 0 || uid === process.getuid?.()
 
 const failure = (code: LaunchFailureCode, message: string): LaunchFailure => ({ code, message: message.slice(0, 2000) })
 

@@ -2,10 +2,12 @@ import { spawn } from 'node:child_process'
 import { closeSync, lstatSync, mkdirSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
+import type { LimitReport } from '../domain/resource-limits.ts'
 import { isGone, machineIdentity } from '../os/process-identity.ts'
 import { Bell } from './bell.ts'
 import { isDiskFull } from './journal.ts'
 import type { LaunchFailure, LaunchPlan } from './launch-plan.ts'
+import { limitCgroup } from './limit-plan.ts'
 import { isRunning } from './process-table.ts'
 import { openForAppending, type RunPaths, readSlot, writeAtomically } from './run-directory.ts'
 
@@ -16,6 +18,8 @@ export type LaunchRecord = {
   /** Of the run; null: this host had no use of cgroups then. */
   cgroup: string | null
   workspace: string
+  /** What becomes of its limits; absent: it has none. */
+  limits?: LimitReport[] | undefined
 }
 
 export type Started = {
@@ -34,12 +38,19 @@ export type LaunchOutcome =
 
 export type Earlier = LaunchOutcome | { kind: 'none'; nextAttempt: number }
 
-/** Journals that a launch begins. @returns why it could not, and must not begin */
-export async function recordLaunch(paths: RunPaths, record: LaunchRecord): Promise<LaunchFailure | undefined> {
+/** Makes the run's cgroup, with its limits, and journals that a launch begins. @returns why it could not, and must not */
+export async function recordLaunch(
+  paths: RunPaths,
+  { workspace, limits }: LaunchPlan,
+  cgroup: string | null,
+): Promise<LaunchRecord | LaunchFailure> {
+  const record: LaunchRecord = { ...machineIdentity(), cgroup, workspace, limits: limits.reports }
   try {
-    if (record.cgroup !== null) mkdirSync(record.cgroup, { recursive: true })
+    if (cgroup !== null) mkdirSync(cgroup, { recursive: true })
+    const refused = cgroup === null ? undefined : limitCgroup(cgroup, limits.cgroupFiles)
+    if (refused !== undefined) return refused
     await writeAtomically(paths.launch, JSON.stringify(record))
-    return undefined
+    return record
   } catch (error) {
     return { code: 'DISK_FULL', message: `The launch cannot be journalled: ${(error as Error).message}` }
   }

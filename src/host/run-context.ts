@@ -2,6 +2,7 @@ import type { DesiredRun } from '../domain/host-link.ts'
 import type { HostId } from '../domain/ids.ts'
 import type { Clock, Log } from './clock.ts'
 import type { FactLogOptions } from './fact-log.ts'
+import type { LimitingHost } from './limit-plan.ts'
 import type { Looking } from './looks.ts'
 import type { ProcessTable } from './process-table.ts'
 import { runPaths } from './run-directory.ts'
@@ -14,6 +15,7 @@ export type RunContext = {
   hostDirectory: string
   /** Of the shims, and of the runs beside it; null: this host uses no cgroups. */
   cgroups: { base: string; shims: string } | null
+  limiting: LimitingHost
   slots: Slots
   owners: Owners
   surroundings: TreeOptions['surroundings']

@@ -5,6 +5,7 @@ import { Bell } from './bell.ts'
 import type { Cgroup } from './cgroup.ts'
 import { FactLog } from './fact-log.ts'
 import { LadderLog } from './ladder-log.ts'
+import type { LaunchRecord, Started } from './launch.ts'
 import { Output } from './output.ts'
 import { Pausing } from './pausing.ts'
 import { factLogOptions, type RunContext } from './run-context.ts'
@@ -34,6 +35,11 @@ export type Live = {
   /** Where it must not be cut off now. */
   openSections(): Promise<OpenSection[]>
 }
+
+/** What is told of a run once it is there. Of a registered process nobody is its shim. */
+export type Begun = Omit<Started, 'shim'> &
+  Pick<Live, 'shim'> &
+  Pick<LaunchRecord, 'limits'> & { workspacePath: string | null }
 
 export async function openParts(desired: DesiredRun, context: RunContext): Promise<RunParts> {
   const { crashPoint, outputCapBytes, readTable } = context

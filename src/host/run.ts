@@ -21,7 +21,7 @@ import { neverLaunchedReceipt } from './receipt.ts'
 import { RootEnd } from './root-exit.ts'
 import type { RunContext } from './run-context.ts'
 import { type RunPaths, readJson } from './run-directory.ts'
-import { type Live, openParts, type RunParts } from './run-parts.ts'
+import { type Begun, type Live, openParts, type RunParts } from './run-parts.ts'
 import { signalProcess } from './signals.ts'
 import { Telemetry } from './telemetry.ts'
 import { Tree } from './tree.ts'
@@ -182,16 +182,15 @@ export class Run {
   }
 
   async #attempt({ launch }: DesiredRun['work'] & { kind: 'launch' }, attempt: number): Promise<void> {
-    const { cgroups, crashPoint, forbiddenAccounts, environment, signal } = this.#context
+    const { cgroups, limiting, crashPoint, forbiddenAccounts, environment, signal } = this.#context
     const [paths, runId] = [this.#paths, this.runId]
-    const plan = await planLaunch({ runId, launch, paths, forbiddenAccounts, environment })
+    const plan = await planLaunch({ runId, launch, paths, forbiddenAccounts, environment, limiting })
     if ('code' in plan) return this.#failed(plan)
     if (signal.aborted) return
     if (this.#ladder.kill !== null) return this.#neverLaunched()
     const cgroup = cgroups === null ? null : join(cgroups.base, `run-${runId.slice('run_'.length)}`)
-    const record: LaunchRecord = { ...machineIdentity(), cgroup, workspace: plan.workspace }
-    const unrecorded = await recordLaunch(paths, record)
-    if (unrecorded !== undefined) return this.#failed(unrecorded)
+    const record = await recordLaunch(paths, plan, cgroup)
+    if ('code' in record) return this.#failed(record)
     crashPoint('after launch record')
     this.#shimIsOurs = true
     const [onShimExit, shimCgroup] = [() => this.#bell.ring(), cgroups?.shims ?? null]
@@ -205,7 +204,7 @@ export class Run {
 
   async #adopt(started: Started, record: LaunchRecord): Promise<void> {
     this.#startWatching(started, record)
-    await this.#started({ ...started, workspacePath: record.workspace })
+    await this.#started({ ...started, limits: record.limits, workspacePath: record.workspace })
   }
 
   /** Launched once, but nobody recorded what; whatever is found of it is ended. */
@@ -230,7 +229,7 @@ export class Run {
   }
 
   /** Says that the run is there: for the first time, or again after this host came back. */
-  async #started(started: Omit<Started, 'shim'> & Pick<Live, 'shim'> & { workspacePath: string | null }) {
+  async #started(started: Begun) {
     const { root, startedAt } = started
     if (!this.facts.has('RunStarted')) {
       const level = this.#level()

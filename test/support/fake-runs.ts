@@ -40,6 +40,7 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
       totalTimeoutMs: 86_400_000,
       onTotalTimeout: 'ALERT',
     },
+    limits: [],
     restartOf: null,
     restart: null,
     restartedAs: null,
