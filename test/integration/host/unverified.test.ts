@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DesiredRun } from '../../../src/domain/host-link.ts'
 import { isRunning } from '../../../src/host/process-table.ts'
 import { canHang, mountHanging } from '../../support/hanging-filesystem.ts'
 import { createHostWorld, type HostWorld } from '../../support/host-world.ts'
+import { startProgram } from '../../support/program.ts'
 import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
 import { waitUntil } from '../../support/wait-until.ts'
 
@@ -96,6 +97,37 @@ describe.skipIf(!canHang()).each(['auto', 'off'] as const)(
       const { requestedAt, provenAt = '' } = receipt.timings
       expect(receipt.proven).toBe(true)
       expect(Date.parse(provenAt) - Date.parse(requestedAt)).toBeLessThan(world.killOf('force').proofDeadlineMs)
+    }
+  },
+)
+
+const isRoot = process.getuid?.() === 0
+
+it.skipIf(!isRoot)(
+  '[M1] a host in another pid namespace sees nothing of its runs: not proven, and nobody is signalled',
+  async () => {
+    const world = await createHostWorld()
+    const run = await world.launch(['sleep', '1000'])
+    const { root } = await world.fact(run.runId, 'RunStarted')
+    await world.host.close()
+    const kill = world.killOf('force', { proofDeadlineMs: 300 })
+    const elsewhere = startProgram('host.ts', [world.hostDirectory, JSON.stringify({ ...run, kill })], {
+      within: ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'],
+    })
+    try {
+      const said = () => readFileSync(join(world.directory(run.runId), 'facts.jsonl'), 'utf8')
+      await waitUntil(() => said().includes('TreeNotProven'), 'it to be told')
+      expect(isRunning(root)).toBe(true)
+      await elsewhere.end('SIGKILL')
+      await world.restart()
+      const { receipt } = await world.fact(run.runId, 'TreeNotProven')
+      const scan = receipt.checks.find(({ name }) => name === 'scan-conclusive')
+      expect(scan).toMatchObject({ passed: false, detail: 'the run lives in another pid namespace' })
+      expect((await world.fact(run.runId, 'TreeGone')).receipt.proven).toBe(true)
+      expect(isRunning(root)).toBe(false)
+    } finally {
+      await elsewhere.end('SIGKILL')
+      await world.end()
     }
   },
 )
