@@ -3,8 +3,9 @@ import { parseArgs } from 'node:util'
 import { append } from './append.ts'
 import { type Bench, type BenchResult, machine } from './bench.ts'
 import { kill } from './kill.ts'
+import { monitor } from './monitor.ts'
 
-const benches: readonly Bench[] = [append, kill]
+const benches: readonly Bench[] = [append, kill, monitor]
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })
