@@ -23,6 +23,8 @@ export type DeferrableKill = {
 type Waiting = DesiredKill & { sectionLimits: NonNullable<DesiredKill['sectionLimits']> }
 
 const [pollMs, pollMaxMs] = [25, 250]
+/** A look takes longer on a machine with many processes; a moment without a section can be short. */
+const restPerLook = 4
 
 /**
  * R7: waits for a moment at which the run is in no critical section, before the first signal of a graceful kill. All
@@ -33,10 +35,11 @@ export async function deferKill(run: DeferrableKill): Promise<void> {
   const { ladder, signal, bell, clock } = run
   if (!mayDefer(ladder)) return
   await tell(run)
-  let pauseMs = pollMs
   let endedBy: NonNullable<Receipt['deferral']>['endedBy'] = 'safe-point'
   for (let kill = waiting(ladder); ; kill = waiting(ladder)) {
+    const begun = performance.now()
     const sections = kill === undefined ? [] : await run.openSections()
+    const pauseMs = Math.min(Math.max(pollMs, restPerLook * (performance.now() - begun)), pollMaxMs)
     if (signal.aborted) return
     kill = waiting(ladder)
     endedBy = kill === undefined ? 'stronger-kill' : sections.length > 0 ? 'limit' : 'safe-point'
@@ -49,10 +52,8 @@ export async function deferKill(run: DeferrableKill): Promise<void> {
       await ladder.write({ step: 'deferring', at, until, sections })
       await tell(run)
       await run.letGoOn()
-      pauseMs = pollMs
     }
     await bell.wait(Math.max(1, Math.min(pauseMs, Date.parse(until) - now)), signal)
-    pauseMs = Math.min(pauseMs * 1.3, pollMaxMs)
   }
   if (ladder.step('deferring') === undefined) return
   await ladder.write({ step: 'undeferred', at: clock().toISOString(), endedBy })

@@ -14,13 +14,10 @@ const withValue: ReadonlySet<string> = new Set([
   ...['-C', '-c', '--git-dir', '--work-tree', '--namespace', '--super-prefix', '--config-env', '--attr-source'],
 ])
 
-/** It is git, or one of its helpers, whatever it does. */
-export const isGit = (argv: readonly string[]) => /^git(?:-|$)/.test(basename(argv[0] ?? ''))
-
-/** Such as `commit`; undefined: it is no git, or one that changes nothing. */
+/** What a git process, or one of its helpers, changes: such as `commit`; undefined: it is no git, or only reads. */
 export function gitWriter(argv: readonly string[]): string | undefined {
-  if (!isGit(argv)) return undefined
   const name = basename(argv[0] ?? '')
+  if (!/^git(?:-|$)/.test(name)) return undefined
   const command = name === 'git' ? commandOf(argv) : name.slice('git-'.length)
   return command !== undefined && writers.has(command) ? command : undefined
 }

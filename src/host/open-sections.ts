@@ -27,14 +27,11 @@ export async function findOpenSections(run: SectionedRun): Promise<OpenSection[]
 
 /** What cannot be seen is not waited for, and said. */
 async function observedSections(run: SectionedRun): Promise<OpenSection[]> {
-  const { facts, clock, log } = run
+  const { clock, log, tree } = run
   try {
-    const workspace = facts.latest('RunStarted')?.workspacePath ?? null
-    const seen = await observeSections(await liveProcesses(run), workspace, clock().getTime())
-    if (seen === 'unanswered') log.warn({ workspace }, 'its file system does not answer: no lock file is waited for')
-    return seen === 'unanswered' ? [] : seen
+    return observeSections(await liveProcesses(run), clock().getTime())
   } catch (error) {
-    log.warn({ err: error }, 'whether a run is in a critical section could not be seen')
+    log.warn({ err: error, runId: tree.options.runId }, 'whether a run is in a critical section could not be seen')
     return []
   }
 }

@@ -158,6 +158,35 @@ describe.each(['auto', 'off'] as const)('a graceful kill and critical sections, 
     expect(git(remote, 'rev-parse', 'main')).toBe(git(work, 'rev-parse', 'main'))
   })
 
+  it('[R7] an alias is known as what it stands for', async () => {
+    const { work, held, goOn } = heldRepository(temporary.path, 'pre-commit')
+    git(work, 'config', 'alias.ci', 'commit -q -a -m second')
+    git(work, 'config', 'user.name', 'ada')
+    git(work, 'config', 'user.email', 'ada@example.org')
+    const run = await world.launch(['sh', '-c', 'echo second >file; git ci; sleep 1000'], inWork(work))
+    await held()
+    await kill(run)
+    const { sections } = await world.fact(run.runId, 'KillDeferred')
+    expect(sections[0]?.detail).toMatch(/^git commit, pid \d+$/)
+    goOn()
+    await world.fact(run.runId, 'TreeGone')
+    expectIntact(work)
+    expect(git(work, 'log', '--format=%s')).toBe('second\nfirst\n')
+  })
+
+  it('[R7] a paused run goes on, so that it can leave its section', async () => {
+    const run = await world.launch(['sh', '-c', `${declares(files)} sleep 1000`])
+    await there(run, 'entered')
+    await world.host.want({ ...run, pause: { paused: true, revision: 5 } })
+    await world.fact(run.runId, 'RunPaused')
+    await kill(run)
+    await world.fact(run.runId, 'KillDeferred')
+    expect(await world.fact(run.runId, 'RunResumed')).toMatchObject({ cause: 'kill' })
+    expect(signals(run)).toEqual([])
+    leave(run)
+    expect((await world.fact(run.runId, 'TreeGone')).receipt.deferral?.endedBy).toBe('safe-point')
+  })
+
   it('[R7] a lock file of a dead process, or of somebody else, defers nothing; one that is held does', async () => {
     const { work } = heldRepository(temporary.path, 'pre-commit')
     const lock = join(work, '.git/index.lock')
@@ -181,17 +210,5 @@ describe.each(['auto', 'off'] as const)('a graceful kill and critical sections, 
       }),
     ])
     expect(readFileSync(lock, 'utf8')).toBe('')
-  })
-
-  it('[R7] what a workspace holds in the place of a repository keeps nobody', async () => {
-    const run = await world.launch([
-      'sh',
-      '-c',
-      'mkdir a b; mkfifo a/.git; ln -s / b/.git; echo "gitdir: ../../.." >.git; touch entered; sleep 1000',
-    ])
-    await there(run, 'entered')
-    expect(await world.host.openSections(run.runId)).toEqual([])
-    await kill(run)
-    expect((await world.fact(run.runId, 'TreeGone')).receipt.deferral).toBeUndefined()
   })
 })
