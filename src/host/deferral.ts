@@ -1,8 +1,9 @@
 import { deferredUntil, type OpenSection } from '../domain/critical-section.ts'
 import type { DesiredKill } from '../domain/host-link.ts'
-import type { Receipt } from '../domain/receipt.ts'
+import type { Receipt, RootExit } from '../domain/receipt.ts'
 import type { Bell } from './bell.ts'
 import type { Clock, Log } from './clock.ts'
+import { noteExit } from './exit-fact.ts'
 import type { FactLog } from './fact-log.ts'
 import type { LadderLog } from './ladder-log.ts'
 
@@ -11,6 +12,8 @@ export type DeferrableKill = {
   ladder: LadderLog
   facts: FactLog
   openSections(): Promise<OpenSection[]>
+  /** How the root ended, once that is known. */
+  rootExit(): RootExit | undefined
   /** A run that was paused goes on, so that it can leave its sections, and act on SIGTERM. */
   letGoOn(): Promise<void>
   /** Rings when something changed: a stronger kill, an exit. */
@@ -41,6 +44,8 @@ export async function deferKill(run: DeferrableKill): Promise<void> {
     const sections = kill === undefined ? [] : await run.openSections()
     const pauseMs = Math.min(Math.max(pollMs, restPerLook * (performance.now() - begun)), pollMaxMs)
     if (signal.aborted) return
+    // A root can end meanwhile, and what it began goes on without it.
+    await noteExit(run)
     kill = waiting(ladder)
     endedBy = kill === undefined ? 'stronger-kill' : sections.length > 0 ? 'limit' : 'safe-point'
     if (kill === undefined) break

@@ -1,7 +1,7 @@
 import type { DesiredKill, FactBody } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
-import type { ProofLevel, RootExit } from '../domain/receipt.ts'
+import type { ProofLevel } from '../domain/receipt.ts'
 import type { Cgroup } from './cgroup.ts'
 import { type DeferrableKill, deferKill, deferralOf } from './deferral.ts'
 import { awaitExit, noteExit } from './exit-fact.ts'
@@ -22,8 +22,6 @@ export type LadderRun = DeferrableKill & {
   /** False: this host lives in another pid namespace than the run. */
   visible: boolean
   leftovers: { graceMs: number; proofDeadlineMs: number }
-  /** How the root ended, once that is known. */
-  rootExit(): RootExit | undefined
   /** Somebody is there to write down how the root ended. */
   exitMayCome(): boolean
   /** A run can stop its parent; whoever is to write down the exit goes on then. */

@@ -4,7 +4,7 @@
 // `conclude`: a saga that was begun by a server that was killed. What that one has recorded is not asked for again until
 // it is over; then it is, by a client that never got its answer.
 import { randomUUID } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { readConfig } from '../../src/config.ts'
 import { createAuditSpool } from '../../src/control/audit-spool.ts'
@@ -19,7 +19,7 @@ import { createCrashPoints } from '../support/crash-points.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 export type Saga = {
-  kind: 'first-start' | 'launch' | 'live' | 'adopt' | 'kill' | 'restart' | 'complete' | 'pause' | 'checkpoint'
+  kind: 'first-start' | 'launch' | 'live' | 'adopt' | 'kill' | 'restart' | 'complete' | 'pause' | 'defer' | 'checkpoint'
   /** Idempotency key of the run that it begins with. */
   key: string
 }
@@ -50,6 +50,14 @@ const policy = { graceMs: 60, proofDeadlineMs: 10_000 }
 const brief = ['sh', '-c', 'echo ran >>ran']
 /** Deaf to SIGTERM before it says that it ran. */
 const deaf = ['sh', '-c', 'trap "" TERM; echo ran >>ran; exec sleep 1000']
+
+/** In a critical section until it is told to leave, and deaf. */
+const sectioned = [
+  'sh',
+  '-c',
+  'trap "" TERM; tell() { echo "$1" >>"$RUNWARDEN_PROGRESS"; }; tell \'{"enter":{"id":"push","kind":"git_operations"}}\'; ' +
+    'echo ran >>ran; until [ -e leave ]; do sleep 0.02; done; tell \'{"exit":{"id":"push"}}\'; exec sleep 1000',
+]
 
 async function startRun(command: string[], key: string): Promise<RunId> {
   const answer = await control.startRun(context(), { command, policy, idempotencyKey: key })
@@ -92,6 +100,16 @@ const requests = {
   },
 }
 
+/** It is told to leave its section once its kill waits for that. */
+async function killInSection(runId: RunId, idempotencyKey: string): Promise<void> {
+  if (!(await has(runId, 'KillRequested'))) {
+    await control.killRun(context(), { runId, idempotencyKey, waitFor: 'ACCEPTED' })
+  }
+  await waitUntil(() => has(runId, 'KillDeferred'), `the kill of ${runId} to wait`, 20_000)
+  writeFileSync(join(dataDirectory, 'host/workspaces', runId, 'leave'), '')
+  await finished(runId)
+}
+
 async function newRunOf(runId: RunId): Promise<RunId> {
   return waitUntil(async () => (await stateOf(runId))?.restartedAs ?? undefined, `the restart of ${runId}`, 20_000)
 }
@@ -119,6 +137,11 @@ async function work({ kind, key }: Saga): Promise<void> {
     points.disarm()
     await requests.kill.ask(runId, key)
     await finished(runId)
+  } else if (kind === 'defer') {
+    const runId = await startRun(sectioned, key)
+    await startedHere(runId)
+    points.arm()
+    await killInSection(runId, key)
   } else {
     const runId = await startRun(deaf, key)
     await startedHere(runId)
@@ -151,7 +174,11 @@ async function workUntilCheckpoint(key: string): Promise<void> {
 async function goOn({ kind, key }: Saga): Promise<void> {
   if (kind === 'launch' || kind === 'first-start') return void (await finished(await startRun(brief, key)))
   if (kind === 'checkpoint') return workUntilCheckpoint(key)
-  const runId = await startRun(deaf, key)
+  const runId = await startRun(kind === 'defer' ? sectioned : deaf, key)
+  if (kind === 'defer') {
+    await killInSection(runId, key)
+    return void (await requests.kill.ask(runId, key))
+  }
   if (kind === 'pause') {
     await pauseAndResume(runId)
     await requests.kill.ask(runId, key)

@@ -38,6 +38,7 @@ const singular = [
   ...['TelemetrySummarised', 'RunCleaned'],
   ...['RestartRequested', 'RunRestarted', 'ForceCompleteRequested'],
   ...['PauseRequested', 'RunPaused', 'ResumeRequested', 'RunResumed'],
+  ...['CriticalSectionEntered', 'CriticalSectionExited', 'KillDeferred'],
 ]
 /** What somebody asks for; a restart's new run is asked for by the restart, and says so as its cause. */
 const asked = [

@@ -92,10 +92,11 @@ const endingOf = {
   restart: 'RunKilled',
   complete: 'RunForceCompleted',
   pause: 'RunKilled',
+  defer: 'RunKilled',
 } as const
 
 describe('a server that is killed with SIGKILL', { timeout: 600_000 }, () => {
-  it.each(['launch', 'kill', 'restart', 'complete', 'pause'] as const)(
+  it.each(['launch', 'kill', 'restart', 'complete', 'pause', 'defer'] as const)(
     '[R2] [R3] [R14] at each step of the saga %s: the next one goes on, exactly once in effect',
     async (kind) => {
       const directory = join(temporary.path, kind)
