@@ -1,7 +1,9 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { deferredUntil, type OpenSection } from '../domain/critical-section.ts'
 import type { DesiredKill } from '../domain/host-link.ts'
 import type { Receipt, RootExit } from '../domain/receipt.ts'
 import type { Bell } from './bell.ts'
+import type { Cgroup } from './cgroup.ts'
 import type { Clock, Log } from './clock.ts'
 import { noteExit } from './exit-fact.ts'
 import type { FactLog } from './fact-log.ts'
@@ -11,6 +13,8 @@ export type DeferrableKill = {
   runId: string
   ladder: LadderLog
   facts: FactLog
+  /** null: it has none. */
+  cgroup: Cgroup | null
   openSections(): Promise<OpenSection[]>
   /** How the root ended, once that is known. */
   rootExit(): RootExit | undefined
@@ -28,16 +32,20 @@ type Waiting = DesiredKill & { sectionLimits: NonNullable<DesiredKill['sectionLi
 const [pollMs, pollMaxMs] = [25, 250]
 /** A look takes longer on a machine with many processes; a moment without a section can be short. */
 const restPerLook = 4
+/** The kernel stops a tree within a few milliseconds, but for who waits in it. */
+const stillMaxMs = 100
 
 /**
  * R7: waits for a moment at which the run is in no critical section, before the first signal of a graceful kill. All
  * deadlines count from the request, so that neither a crash nor a new section begins them anew.
  * Resolves when the kill may go on: at such a moment, at the limit, when a stronger kill was asked for, or on abort.
+ * After a wait that ended at such a moment the cgroup, where there is one, is frozen: it is for the caller to thaw it.
  */
 export async function deferKill(run: DeferrableKill): Promise<void> {
   const { ladder, signal, bell, clock } = run
   if (!mayDefer(ladder)) return
   await tell(run)
+  if (ladder.step('deferring') !== undefined) await goOn(run)
   let endedBy: NonNullable<Receipt['deferral']>['endedBy'] = 'safe-point'
   for (let kill = waiting(ladder); ; kill = waiting(ladder)) {
     const begun = performance.now()
@@ -51,17 +59,38 @@ export async function deferKill(run: DeferrableKill): Promise<void> {
     if (kill === undefined) break
     const now = clock().getTime()
     const until = deferredUntil(sections, kill.sectionLimits, kill.requestedAt, now)
-    if (until === undefined) break
-    if (until > (ladder.step('deferring')?.until ?? '')) {
+    if (until === undefined && (endedBy !== 'safe-point' || (await isStillSafe(run)))) break
+    if (until !== undefined && until > (ladder.step('deferring')?.until ?? '')) {
       const at = ladder.step('deferring')?.at ?? new Date(now).toISOString()
       await ladder.write({ step: 'deferring', at, until, sections })
       await tell(run)
-      await run.letGoOn()
+      await goOn(run)
     }
-    await bell.wait(Math.max(1, Math.min(pauseMs, Date.parse(until) - now)), signal)
+    const leftMs = until === undefined ? pauseMs : Date.parse(until) - now
+    await bell.wait(Math.max(1, Math.min(pauseMs, leftMs)), signal)
   }
   if (ladder.step('deferring') === undefined) return
   await ladder.write({ step: 'undeferred', at: clock().toISOString(), endedBy })
+  if (signal.aborted) await goOn(run)
+}
+
+/** Whoever stands still, because of a pause or of a host that died while it looked, leaves no section. */
+async function goOn({ cgroup, letGoOn }: DeferrableKill): Promise<void> {
+  cgroup?.freeze(false)
+  await letGoOn()
+}
+
+/**
+ * A run that goes from one section into the next would enter one between the look and the signal: it stands still for
+ * both, where it has a cgroup.
+ */
+async function isStillSafe({ ladder, cgroup, openSections, signal }: DeferrableKill): Promise<boolean> {
+  if (ladder.step('deferring') === undefined || !cgroup?.freeze(true)) return true
+  const late = performance.now() + stillMaxMs
+  while (!cgroup.frozen() && cgroup.populated() && performance.now() < late) await delay(1)
+  if (!signal.aborted && (await openSections()).length === 0) return true
+  cgroup.freeze(false)
+  return false
 }
 
 /** The ladder stands before its first signal, and has not waited to the end before. */

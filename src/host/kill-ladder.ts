@@ -2,7 +2,6 @@ import type { DesiredKill, FactBody } from '../domain/host-link.ts'
 import type { RunId } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import type { ProofLevel } from '../domain/receipt.ts'
-import type { Cgroup } from './cgroup.ts'
 import { type DeferrableKill, deferKill, deferralOf } from './deferral.ts'
 import { awaitExit, noteExit } from './exit-fact.ts'
 import type { Member } from './membership.ts'
@@ -18,7 +17,6 @@ export type LadderRun = DeferrableKill & {
   /** null: nobody knows which process was the root. */
   root: ProcessIdentity | null
   tree: Tree
-  cgroup: Cgroup | null
   /** False: this host lives in another pid namespace than the run. */
   visible: boolean
   leftovers: { graceMs: number; proofDeadlineMs: number }
@@ -65,6 +63,7 @@ class Ladder {
     if (this.#run.signal.aborted) return
     if (!this.#isForced() && ladder.step('proving') === undefined) {
       await this.#terminate()
+      if (ladder.step('undeferred') !== undefined) this.#run.cgroup?.freeze(false)
       await this.#run.letGoOn()
       await this.#grace()
     }

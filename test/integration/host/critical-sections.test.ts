@@ -158,6 +158,26 @@ describe.each(['auto', 'off'] as const)('a graceful kill and critical sections, 
     expect(git(remote, 'rev-parse', 'main')).toBe(git(work, 'rev-parse', 'main'))
   })
 
+  it.skipIf(cgroups === 'off')(
+    '[R7] a run that starts one git after the other is ended between two of them',
+    async () => {
+      const { work, held, goOn, script } = heldRepository(temporary.path, 'pre-commit')
+      const loop = `while :; do ${script} --allow-empty; done`
+      const run = await world.launch(['sh', '-c', loop], inWork(work))
+      await held()
+      await kill(run)
+      await world.fact(run.runId, 'KillDeferred')
+      goOn()
+      const { receipt } = await world.fact(run.runId, 'TreeGone')
+      expect(receipt.deferral?.endedBy).toBe('safe-point')
+      const cut = receipt.processes.filter(({ command, signals }) => signals.length > 0 && command.startsWith('git '))
+      expect(cut).toEqual([])
+      expect(existsSync(join(work, '.git/index.lock'))).toBe(false)
+      expectIntact(work)
+      expect(Number(git(work, 'rev-list', '--count', 'main'))).toBeGreaterThanOrEqual(2)
+    },
+  )
+
   it('[R7] an alias is known as what it stands for', async () => {
     const { work, held, goOn } = heldRepository(temporary.path, 'pre-commit')
     git(work, 'config', 'alias.ci', 'commit -q -a -m second')
