@@ -24,8 +24,8 @@ const sectioned =
 const pointsOfDeferral = [
   ...['before fact CriticalSectionEntered', 'after fact CriticalSectionEntered', 'after step begun'],
   ...['before step deferring', 'after step deferring', 'before fact KillDeferred', 'after fact KillDeferred'],
-  ...['before fact CriticalSectionExited', 'after fact CriticalSectionExited', 'before step resumed'],
-  ...['after step resumed', 'before step terminating'],
+  ...['before fact CriticalSectionExited', 'after fact CriticalSectionExited', 'before step undeferred'],
+  ...['after step undeferred', 'before step terminating'],
 ]
 
 const points = [
