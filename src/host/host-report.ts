@@ -51,7 +51,7 @@ export function limitsCheck(limiting: LimitingHost): HostReport['checks'][number
     name: 'limits',
     ok: abilities.every(([, { enforcedBy }]) => enforcedBy !== 'none'),
     detail: abilities
-      .map(([limit, { enforcedBy, detail }]) => `${limit}: ${enforcedBy === 'none' ? 'not, for ' : ''}${detail}`)
+      .map(([limit, { enforcedBy, detail }]) => `${limit}: ${enforcedBy === 'none' ? 'not: ' : ''}${detail}`)
       .join('; '),
   }
 }

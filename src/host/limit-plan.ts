@@ -86,7 +86,7 @@ function byCgroup(limit: keyof Controllers, requested: number): Enforcement {
  */
 function memoryOfEach(requested: number, why: string, { prlimit }: LimitingHost): Enforcement {
   if (prlimit === undefined) return none(`${why}, and there is no prlimit (util-linux)`)
-  const detail = `of each process by itself, not of them together: private writable memory (RLIMIT_DATA), for ${why}. Memory that is shared, and files in a tmpfs, do not count`
+  const detail = `of each process by itself, not of them together: private writable memory (RLIMIT_DATA), since ${why}. Memory that is shared, and files in a tmpfs, do not count`
   return { enforcedBy: 'rlimit', detail, option: `--data=${requested}:${requested}` }
 }
 
@@ -97,7 +97,7 @@ function processesOfAccount(requested: number, why: string, { prlimit }: Limitin
       `${why}, and RLIMIT_NPROC would count all processes of Runwarden's own account; give the run one of its own (runAs)`,
     )
   if (prlimit === undefined) return none(`${why}, and there is no prlimit (util-linux)`)
-  const detail = `all processes of the run's account together, other runs' too (RLIMIT_NPROC), for ${why}`
+  const detail = `all processes of the run's account together, other runs' too (RLIMIT_NPROC), since ${why}`
   return { enforcedBy: 'rlimit', detail, option: `--nproc=${requested}:${requested}` }
 }
 

@@ -25,7 +25,7 @@ type Kept = DesiredPause & { leave?: string[] }
 /** The parts of a live run that a pause is about. */
 type Held = { tree: Tree; cgroup: Cgroup | null }
 
-const [firstRetryMs, retryMaxMs] = [5, 500]
+const [firstRetryMs, retryMaxMs] = [5, 2_000]
 /** After so many looks that showed nothing for sure, whoever was found goes on, and that is said. */
 const looksMax = 20
 

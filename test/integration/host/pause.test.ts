@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DesiredRun } from '../../../src/domain/host-link.ts'
@@ -165,6 +165,31 @@ describe.each(['auto', 'off'] as const)('a pause, cgroups %s', (cgroups) => {
     const types = world.types(run.runId).filter((type) => ['RunPaused', 'RunResumed', 'SigtermSent'].includes(type))
     expect(types).toEqual(['RunPaused', 'SigtermSent', 'RunResumed'])
     expect((await world.fact(run.runId, 'RunResumed')).cause).toBe('kill')
+  })
+
+  it('[R7] a graceful kill of a run that stands still in a critical section lets it leave that first', async () => {
+    const section = `echo '{"enter":{"id":"report","kind":"file_operations"}}' >>"$RUNWARDEN_PROGRESS"; touch entered
+      until [ -e leave ]; do sleep 0.02; done; echo '{"exit":{"id":"report"}}' >>"$RUNWARDEN_PROGRESS"; echo left >left; sleep 1000`
+    const run = await world.launch(['sh', '-c', section])
+    const inside = (name: string) => join(world.workspace(run.runId), name)
+    await waitUntil(() => existsSync(inside('entered')), 'the section')
+    await world.fact(run.runId, 'CriticalSectionEntered')
+    const wish = await pause(run)
+    writeFileSync(inside('leave'), '')
+    await looks(run)
+    expect(existsSync(inside('left'))).toBe(false)
+    const wait = 60_000
+    const sectionLimits = { git_operations: wait, database_transactions: wait, file_operations: wait, api_calls: wait }
+    await world.host.want({ ...wish, kill: world.killOf('graceful', { sectionLimits }) })
+    const { receipt } = await world.fact(run.runId, 'TreeGone')
+    expect(receipt).toMatchObject({ proven: true, deferral: { endedBy: 'safe-point' } })
+    expect(readFileSync(inside('left'), 'utf8')).toBe('left\n')
+    const types = world.types(run.runId)
+    const order = ['RunPaused', 'KillDeferred', 'RunResumed', 'CriticalSectionExited', 'SigtermSent'] as const
+    expect(order.map((type) => types.indexOf(type))).toEqual(
+      order.map((type) => types.indexOf(type)).toSorted((a, b) => a - b),
+    )
+    expect(types.filter((type) => type === 'RunResumed')).toHaveLength(1)
   })
 
   it.each(['force', 'emergency'] as const)('[R4] [M1] a %s kill ends it as it stands', async (kind) => {
