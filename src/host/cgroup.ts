@@ -13,6 +13,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { readKernelFile } from '../os/read-kernel-file.ts'
 import { type Controllers, openControllers } from './controllers.ts'
 
 /** One run's cgroup: a directory whose list of members the kernel keeps. */
@@ -187,7 +188,7 @@ function removeIfThere(path: string): void {
 
 function readOrUndefined(path: string): string | undefined {
   try {
-    return readFileSync(path, 'latin1')
+    return readKernelFile(path)
   } catch (error) {
     if (isMissing(error)) return undefined
     throw error

@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { identityOf, isGone, machineIdentity, type ProcessStat, parseStat } from '../os/process-identity.ts'
+import { readKernelFile } from '../os/read-kernel-file.ts'
 
 export type ProcessEntry = ProcessStat & {
   /** False: dead, and at most waiting for its parent to collect it. */
@@ -93,7 +94,7 @@ export function isStopped(stat: Pick<ProcessStat, 'pid' | 'state'>): boolean {
 function threadStates(pid: number): string[] {
   try {
     return readdirSync(`/proc/${pid}/task`).map(
-      (thread) => parseStat(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1')).state,
+      (thread) => parseStat(readKernelFile(`/proc/${pid}/task/${thread}/stat`)).state,
     )
   } catch (error) {
     if (isGone(error)) return []
@@ -189,14 +190,14 @@ export class ProcessReader {
     const key = entryKey(stat)
     const known = this.#markers.get(key)
     const marker = known === undefined ? readMarker(stat) : known
-    if (marker !== null || !isYoung(stat)) markers.set(key, marker)
+    if (known !== undefined || marker !== null || !isYoung(stat)) markers.set(key, marker)
     return { ...stat, alive: isAlive(stat), marker }
   }
 }
 
 function statOrUndefined(pid: number): ProcessStat | undefined {
   try {
-    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+    return parseStat(readKernelFile(`/proc/${pid}/stat`))
   } catch (error) {
     if (isGone(error)) return undefined
     throw error
@@ -204,11 +205,11 @@ function statOrUndefined(pid: number): ProcessStat | undefined {
 }
 
 /** The pid that was given out last in this pid namespace: the fifth field of `/proc/loadavg`. */
-const lastPid = () => Number(readFileSync('/proc/loadavg', 'latin1').trim().split(' ')[4])
+const lastPid = () => Number(readKernelFile('/proc/loadavg').trim().split(' ')[4])
 
 function isThread(pid: number): boolean {
   try {
-    return !new RegExp(`^Tgid:\\s+${pid}$`, 'm').test(readFileSync(`/proc/${pid}/status`, 'latin1'))
+    return !new RegExp(`^Tgid:\\s+${pid}$`, 'm').test(readKernelFile(`/proc/${pid}/status`))
   } catch (error) {
     if (isGone(error)) return false
     throw error
@@ -232,7 +233,7 @@ export const markerVariable = 'RUNWARDEN_RUN_ID'
 export function readMarker(stat: ProcessStat): string | null {
   if (isKernelThread(stat)) return null
   try {
-    const environment = readFileSync(`/proc/${stat.pid}/environ`, 'latin1')
+    const environment = readKernelFile(`/proc/${stat.pid}/environ`)
     return new RegExp(`(?:^|\\0)${markerVariable}=([^\\0]*)`).exec(environment)?.[1] ?? null
   } catch {
     // Another account's (EACCES), or gone by now: no evidence either way.

@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import type { RunEventData } from '../domain/run-events.ts'
 import { isGone } from '../os/process-identity.ts'
+import { readKernelFile } from '../os/read-kernel-file.ts'
 import type { Cgroup } from './cgroup.ts'
 import type { Member } from './membership.ts'
 import { entryKey, type ProcessEntry, ticksPerSecond } from './process-table.ts'
@@ -111,7 +112,7 @@ function openFilesOf({ pid }: ProcessEntry): number | undefined {
 
 function readOrUndefined(path: string): string | undefined {
   try {
-    return readFileSync(path, 'latin1')
+    return readKernelFile(path)
   } catch (error) {
     if (isUnreadable(error)) return undefined
     throw error

@@ -1,5 +1,6 @@
-import { readFileSync, readlinkSync } from 'node:fs'
+import { readlinkSync } from 'node:fs'
 import { type ProcessIdentity, sameProcess } from '../domain/process-identity.ts'
+import { readKernelFile } from './read-kernel-file.ts'
 
 /** The fields of `/proc/<pid>/stat` that say who a process is and where it stands. */
 export type ProcessStat = {
@@ -43,7 +44,7 @@ export function parseStat(text: string): ProcessStat {
 /** undefined when there is no such process (any more). */
 export function readStat(pid: number): ProcessStat | undefined {
   try {
-    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+    return parseStat(readKernelFile(`/proc/${pid}/stat`))
   } catch (error) {
     if (isGone(error)) return undefined
     throw error
@@ -61,7 +62,7 @@ let machine: Pick<ProcessIdentity, 'bootId' | 'pidNamespace'> | undefined
 /** What all identities seen by this process have in common; it cannot change while this process lives. */
 export function machineIdentity(): Pick<ProcessIdentity, 'bootId' | 'pidNamespace'> {
   machine ??= {
-    bootId: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim(),
+    bootId: readKernelFile('/proc/sys/kernel/random/boot_id').trim(),
     pidNamespace: /\[(\d+)\]/.exec(readlinkSync('/proc/self/ns/pid'))?.[1] ?? '0',
   }
   return machine
