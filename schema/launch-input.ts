@@ -16,22 +16,6 @@ export const LabelInput = builder.inputType('LabelInput', {
   }),
 })
 
-export const WorkspaceKind = builder.enumType('WorkspaceKind', {
-  description: 'Where a run works.',
-  values: {
-    EXISTING: { description: 'In a directory that is there, and stays.' },
-    TEMPORARY: { description: 'In an empty directory made for it.' },
-  },
-})
-
-export const WorkspaceInput = builder.inputType('WorkspaceInput', {
-  description: 'Where a run works.',
-  fields: (t) => ({
-    kind: t.field({ type: WorkspaceKind, required: true, description: 'An existing directory, or one made for it.' }),
-    path: t.string({ description: 'Absolute; of EXISTING only.' }),
-  }),
-})
-
 type Named = { name: string; value: string }
 
 /** GraphQL has no maps; control takes them as such. */

@@ -14,6 +14,8 @@ import { searchText } from './page.ts'
 import { PolicyType } from './policy.ts'
 import { KillReceipt, RootExitType } from './receipt.ts'
 import { CleanupType, FailureType, Label, labelsOf, NoticeType, UsageType } from './run-details.ts'
+import { SalvageType } from './salvage.ts'
+import { WorkspaceType } from './workspace.ts'
 
 export const RunStatusType = builder.enumType('RunStatus', {
   description: 'Where a run is in its life.',
@@ -103,6 +105,17 @@ builder.node(RunType, {
     workspacePath: t.exposeString('workspacePath', {
       nullable: true,
       description: 'Directory that it works in, on its host; null: not made yet, or not known.',
+    }),
+    workspace: t.field({
+      type: WorkspaceType,
+      nullable: true,
+      description: 'What kind of directory it works in; null: something else launched it.',
+      resolve: (run) => run.launch?.workspace,
+    }),
+    salvage: t.expose('salvage', {
+      type: SalvageType,
+      nullable: true,
+      description: 'What was kept of its workspace before that was removed; null: nothing was, or not yet.',
     }),
     host: t.exposeID('host', { description: 'The host that supervises it.' }),
     labels: t.field({

@@ -1,6 +1,6 @@
 import type { StartRunResult } from '../src/control/control.ts'
 import { builder, requester } from './builder.ts'
-import { EnvVarInput, LabelInput, toRecord, WorkspaceInput } from './launch-input.ts'
+import { EnvVarInput, LabelInput, toRecord } from './launch-input.ts'
 import { ResourceLimitsInput } from './limits.ts'
 import { given } from './page.ts'
 import { PolicyInput } from './policy.ts'
@@ -12,6 +12,7 @@ import {
   UnknownWorkflowType,
 } from './problem.ts'
 import { RunType } from './run.ts'
+import { WorkspaceInput } from './workspace.ts'
 
 const StartRunInput = builder.inputType('StartRunInput', {
   description: 'What to run.',

@@ -1,29 +1,17 @@
 import type { DefineWorkflowResult } from '../src/control/control.ts'
-import type { Workspace } from '../src/domain/launch.ts'
 import { resolvePolicy } from '../src/domain/policy.ts'
 import { redactArguments } from '../src/domain/redact.ts'
 import { requestedLimits } from '../src/domain/resource-limits.ts'
 import type { WorkflowVersion } from '../src/domain/workflow.ts'
 import { ActorType } from './actor.ts'
 import { builder, requester } from './builder.ts'
-import { EnvVarInput, LabelInput, toRecord, WorkspaceInput, WorkspaceKind } from './launch-input.ts'
+import { EnvVarInput, LabelInput, toRecord } from './launch-input.ts'
 import { RequestedLimit, ResourceLimitsInput } from './limits.ts'
 import { connection, given, pageRequest, wholeNumber } from './page.ts'
 import { PolicyInput, PolicyType } from './policy.ts'
 import { InvalidInputType, PermissionDeniedType, StoreUnavailableType } from './problem.ts'
 import { Label, labelsOf } from './run-details.ts'
-
-const WorkspaceType = builder.objectRef<Workspace>('Workspace').implement({
-  description: 'Where the runs of a workflow work.',
-  fields: (t) => ({
-    kind: t.expose('kind', { type: WorkspaceKind, description: 'In an existing directory, or in one made for each.' }),
-    path: t.string({
-      nullable: true,
-      description: 'Absolute; null: it is made for each run.',
-      resolve: (workspace) => (workspace.kind === 'EXISTING' ? workspace.path : null),
-    }),
-  }),
-})
+import { WorkspaceInput, WorkspaceType } from './workspace.ts'
 
 const EnvVar = builder.objectRef<{ name: string; value: string }>('EnvVar').implement({
   description: 'An environment variable, as it was recorded.',

@@ -45,6 +45,17 @@ export type Alert = {
 /** The wait of a kill for critical sections; `endedAt` null: it waits. */
 export type Deferral = { since: string; until: string; endedAt: string | null; sections: { detail: string }[] }
 
+export type WorkspaceAnswer = { kind: string; path: string | null; repository: string | null; branch: string | null }
+
+export type SalvageAnswer = {
+  path: string
+  patchBytes: number
+  files: number
+  filesBytes: number
+  leftOutCount: number
+  keep: string | null
+}
+
 export type RunRow = {
   id: string
   workflow: string
@@ -77,6 +88,9 @@ export type RunDetails = RunRow &
     workflowVersion: number | null
     command: string[] | null
     workspacePath: string | null
+    /** null: something else launched it. */
+    workspace: WorkspaceAnswer | null
+    salvage: SalvageAnswer | null
     labels: { name: string; value: string }[]
     policy: Policy
     limits: RunLimit[]
@@ -125,7 +139,7 @@ export type WorkflowRow = {
   version: number
   description: string | null
   command: string[]
-  workspace: { kind: string; path: string | null }
+  workspace: WorkspaceAnswer
   env: { name: string; value: string }[]
   secretEnv: string[]
   runAs: string | null

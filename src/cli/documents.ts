@@ -16,11 +16,15 @@ const policyFields = /* GraphQL */ `
 const restartLinks = /* GraphQL */ `
   fragment RestartLinks on Run { restartOf { id status } restart { newRunId } restartedAs { id status } }`
 
+const workspaceFields = /* GraphQL */ `
+  fragment WorkspaceFields on Workspace { kind path repository branch }`
+
 const runDetails = /* GraphQL */ `
   fragment RunDetails on Run {
     ...RunRow
     ...RestartLinks
-    origin workflowVersion command workspacePath labels { name value } requestedBy { kind id } asOf
+    origin workflowVersion command workspacePath workspace { ...WorkspaceFields } labels { name value }
+    requestedBy { kind id } asOf
     policy { ...PolicyFields } limits { limit requested enforcedBy detail }
     outputBytes processes cpuMs rssBytes openFiles ioReadBytes ioWriteBytes
     peakRssBytes peakProcesses peakOpenFiles cacheReadRatio lateResults
@@ -36,8 +40,9 @@ const runDetails = /* GraphQL */ `
     failure { reason message code }
     receipt { json }
     cleanup { status steps { step status detail attempts at } }
+    salvage { path patchBytes files filesBytes leftOutCount keep }
   }
-  ${runRow} ${restartLinks} ${policyFields}`
+  ${runRow} ${restartLinks} ${policyFields} ${workspaceFields}`
 
 /** What every typed failure of a mutation has; the rest of it is in its message. */
 const problem = /* GraphQL */ `
@@ -46,11 +51,11 @@ const problem = /* GraphQL */ `
 
 const workflowRow = /* GraphQL */ `
   fragment WorkflowRow on Workflow {
-    name version description command workspace { kind path } env { name value } secretEnv runAs prompt
+    name version description command workspace { ...WorkspaceFields } env { name value } secretEnv runAs prompt
     labels { name value } limits { limit requested } definedAt definedBy { kind id }
     policy { ...PolicyFields }
   }
-  ${policyFields}`
+  ${policyFields} ${workspaceFields}`
 
 /** With the number of the newest version. */
 const workflowDetails = /* GraphQL */ `

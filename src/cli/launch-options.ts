@@ -9,6 +9,8 @@ type Pair = { name: string; value: string }
 export type LaunchOptions = PolicyOptions & {
   cwd?: string
   temporary?: true
+  repository?: string
+  branch?: string
   env?: Pair[]
   secretEnv?: string[]
   runAs?: string
@@ -27,6 +29,18 @@ export const withLaunch = (command: Command, place: string) =>
     command
       .option('--cwd <dir>', `existing directory to work in; it is never removed (default: ${place})`)
       .addOption(new Option('--temporary', 'work in a new, empty directory').conflicts('cwd'))
+      .addOption(
+        new Option(
+          '--repository <dir>',
+          'work in a new git worktree of this repository (default with --branch: the current one)',
+        ).conflicts(['cwd', 'temporary']),
+      )
+      .addOption(
+        new Option(
+          '--branch <name>',
+          'branch of the worktree; made where it is missing (default: runwarden/ and the run id)',
+        ).conflicts(['cwd', 'temporary']),
+      )
       .option(
         '--env <NAME=value>',
         'a variable for the run; recorded, so nothing secret (repeatable)',
@@ -49,9 +63,9 @@ export const withLaunch = (command: Command, place: string) =>
 
 /** As the API takes it; undefined: nothing was said of it. */
 export function launchInput({ deps }: CliContext, options: LaunchOptions) {
-  const { cwd, temporary, env, secretEnv, runAs, prompt, label } = options
+  const { env, secretEnv, runAs, prompt, label } = options
   return {
-    workspace: workspaceInput(temporary, cwd === undefined ? undefined : resolve(deps.cwd, cwd)),
+    workspace: workspaceInput(deps.cwd, options),
     env,
     secretEnv,
     runAs,
@@ -68,7 +82,10 @@ function limitsInput({ limitMemory, limitPids, limitCpu, limitFiles, requireLimi
   return isSaid ? { ...limits, required: requireLimits } : undefined
 }
 
-function workspaceInput(temporary: true | undefined, path: string | undefined) {
+function workspaceInput(here: string, { cwd, temporary, repository, branch }: LaunchOptions) {
+  if (repository !== undefined || branch !== undefined) {
+    return { kind: 'GIT_WORKTREE', repository: resolve(here, repository ?? '.'), branch }
+  }
   if (temporary) return { kind: 'TEMPORARY' }
-  return path === undefined ? undefined : { kind: 'EXISTING', path }
+  return cwd === undefined ? undefined : { kind: 'EXISTING', path: resolve(here, cwd) }
 }

@@ -7,6 +7,7 @@ import { printable } from './printable.ts'
 import { receiptLines } from './receipt-text.ts'
 import type { Screen, Style } from './screen.ts'
 import type { Cell } from './table.ts'
+import { salvageText, workspaceKindText } from './workspace-text.ts'
 
 const styleOfStatus: Record<RunStatus, Style> = {
   REQUESTED: 'cyan',
@@ -115,6 +116,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
     ],
     ['command', run.command === null ? null : printable(run.command.join(' '))],
     ['workspace', run.workspacePath === null ? null : printable(run.workspacePath)],
+    ['worktree', run.workspace?.repository == null ? null : printable(workspaceKindText(run.workspace))],
     ['process', run.pid === null ? null : `pid ${run.pid} on ${run.host}${resources(run)}`],
     ['usage', usage(run)],
     [
@@ -126,6 +128,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
     ['labels', run.labels.map(({ name, value }) => printable(`${name}=${value}`)).join(' ') || null],
     ['requested', `${run.requestedAt} by ${actorText(run.requestedBy)}`],
     ['cleanup', cleanup(run)],
+    ['salvaged', run.salvage === null ? null : salvageText(run.salvage)],
     ['late results', run.lateResults === 0 ? null : String(run.lateResults)],
     ['revision', String(run.revision)],
   ]

@@ -4,6 +4,7 @@ import { policyText } from './policy-text.ts'
 import { printable } from './printable.ts'
 import { actorText } from './run-text.ts'
 import type { Screen } from './screen.ts'
+import { workspaceKindText } from './workspace-text.ts'
 
 /** A workflow for a person: what it runs, where, under which thresholds, and since when. */
 export function workflowLines(workflow: WorkflowDetails, screen: Screen): string[] {
@@ -12,7 +13,7 @@ export function workflowLines(workflow: WorkflowDetails, screen: Screen): string
   const facts: [string, string | null][] = [
     ['description', description],
     ['command', command.join(' ')],
-    ['workspace', workspace.path ?? 'a new, empty one for each run'],
+    ['workspace', workspaceKindText(workspace)],
     ['env', pairs(env)],
     ['secret env', secretEnv.join(' ') || null],
     ['account', runAs],

@@ -23,6 +23,7 @@ export function canFollow(event: RunEventBody, state: RunState): boolean {
       )
     case 'KillUnverified':
       return !over && event.data.receipt.runId === state.runId
+    case 'WorkspaceSalvaged':
     case 'CleanupStepCompleted':
     case 'CleanupStepFailed':
     case 'RunCleaned':

@@ -85,6 +85,7 @@ function requested(event: Extract<RecordedRunEvent, { type: 'RunRequested' }>): 
     classified: null,
     notices: [],
     cleanup: { status: 'NONE', steps: [], doneAt: null },
+    salvage: null,
     lateResults: 0,
     revision: event.revision,
     factSequence: 0,
@@ -188,6 +189,8 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         killPhase: 'VERIFYING',
         receipt: event.data.receipt,
       }
+    case 'WorkspaceSalvaged':
+      return { ...state, salvage: { ...event.data, at } }
     case 'CleanupStepCompleted':
       return withStep(state, event.data.step, { status: 'COMPLETED', detail: event.data.detail, at })
     case 'CleanupStepFailed':

@@ -44,6 +44,7 @@ export const factBodySchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('TreeGone'), data: z.object({ receipt: receiptSchema }) }),
   /** The deadline passed without proof: `!receipt.proven`. */
   z.object({ type: z.literal('TreeNotProven'), data: z.object({ receipt: receiptSchema }) }),
+  z.object({ type: z.literal('WorkspaceSalvaged'), data: runEventSchemas.WorkspaceSalvaged }),
   z.object({ type: z.literal('CleanupStepCompleted'), data: runEventSchemas.CleanupStepCompleted }),
   z.object({ type: z.literal('CleanupStepFailed'), data: runEventSchemas.CleanupStepFailed }),
   z.object({ type: z.literal('RunCleaned'), data: runEventSchemas.RunCleaned }),

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { resourceLimitsSchema } from './resource-limits.ts'
+import { workspaceSchema } from './workspace.ts'
 
 /** Linux refuses a single argument or `NAME=value` of 128 KiB (MAX_ARG_STRLEN), its NUL included. */
 const argumentBytesMax = 128 * 1024 - 1
@@ -52,21 +53,6 @@ const environmentSchema = z
       }
     }
   })
-
-export const workspaceSchema = z.discriminatedUnion('kind', [
-  /** A directory that is there and stays. */
-  z.strictObject({
-    kind: z.literal('EXISTING'),
-    path: z
-      .string()
-      .max(4096)
-      .refine(withoutNul, 'holds a NUL byte, which no path can')
-      .refine((path) => path.startsWith('/'), 'is not an absolute path'),
-  }),
-  /** An empty directory made for the run. */
-  z.strictObject({ kind: z.literal('TEMPORARY') }),
-])
-export type Workspace = z.infer<typeof workspaceSchema>
 
 /** What a host needs to know to launch a run, as it was asked for and as it is recorded. */
 export const launchSpecSchema = z.strictObject({

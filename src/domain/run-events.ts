@@ -14,6 +14,7 @@ import { processIdentitySchema } from './process-identity.ts'
 import { readEvent } from './read-event.ts'
 import { proofLevelSchema, receiptSchema, rootExitSchema } from './receipt.ts'
 import { limitReportsSchema } from './resource-limits.ts'
+import { salvageSchema } from './salvage.ts'
 
 export const usageSchema = z.object({
   inputTokens: z.number().nonnegative().optional(),
@@ -210,6 +211,7 @@ export const runEventSchemas = {
   }),
   /** Proven gone; what came of it nobody knows. */
   RunLost: z.object({ receipt: receiptSchema }),
+  WorkspaceSalvaged: salvageSchema,
   CleanupStepCompleted: z.object({ step: z.string().max(100), detail: z.string().max(1000) }),
   CleanupStepFailed: z.object({
     step: z.string().max(100),
@@ -279,6 +281,7 @@ export const runEventVersion: { readonly [Type in RunEventType]: number } = {
   RunCompleted: 1,
   RunFailed: 1,
   RunLost: 1,
+  WorkspaceSalvaged: 1,
   CleanupStepCompleted: 1,
   CleanupStepFailed: 1,
   RunCleaned: 1,

@@ -8,6 +8,7 @@ import type { ProcessIdentity } from './process-identity.ts'
 import type { ProofLevel, Receipt, RootExit } from './receipt.ts'
 import type { LimitReport } from './resource-limits.ts'
 import type { ForcedOutcome, KillKind, RunEventData, Usage, Verdict } from './run-events.ts'
+import type { Salvage } from './salvage.ts'
 
 export const runStatuses = [
   'REQUESTED',
@@ -103,6 +104,8 @@ export type RunState = Pausing & {
   classified: { verdict: Verdict; rule: string; explanation: string; at: string } | null
   notices: { code: string; detail: string; at: string }[]
   cleanup: { status: 'NONE' | 'RUNNING' | 'DONE' | 'FAILED'; steps: CleanupStep[]; doneAt: string | null }
+  /** What was kept of its workspace before that was removed; null: nothing was, or not yet. */
+  salvage: (Salvage & { at: string }) | null
   lateResults: number
   /** Revision of the last event of the `run-…` stream that is folded in. */
   revision: number

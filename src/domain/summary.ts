@@ -4,6 +4,7 @@ import type { Actor, RecordedEvent } from './event.ts'
 import { type FactBody, factBodySchema } from './host-link.ts'
 import type { Receipt, RootExit } from './receipt.ts'
 import { type RecordedRunEvent, type RunEventBody, readRunEvent } from './run-events.ts'
+import type { Salvage } from './salvage.ts'
 
 const summaryMax = 300
 
@@ -78,6 +79,8 @@ function describe(event: RecordedRunEvent): string {
       return `to be ended as ${event.data.outcome} by decision of ${person(event.metadata.actor)}${because(event.data.reason)}`
     case 'RunForceCompleted':
       return `ended as ${event.data.outcome} by decision: ${proof(event.data.receipt)}`
+    case 'WorkspaceSalvaged':
+      return salvaged(event.data)
     case 'CleanupStepCompleted':
       return `cleanup, ${event.data.step}: ${event.data.detail}`
     case 'CleanupStepFailed':
@@ -114,6 +117,12 @@ function interrupted({ gapMs, cause }: Extract<RecordedRunEvent, { type: 'Sampli
   const why =
     cause === 'suspended' ? 'the machine slept, or the host agent was stopped' : 'the host agent was not there'
   return `nobody looked for ${gap}: ${why}`
+}
+
+function salvaged({ patchBytes, files, leftOut, path }: Salvage): string {
+  const changes = patchBytes === 0 ? 'no changes' : 'changes to tracked files'
+  const left = leftOut.count === 0 ? '' : `, ${leftOut.count} left out`
+  return `workspace salvaged: ${changes}, ${count(files, 'untracked file')}${left}; in ${path}`
 }
 
 function late(event: Extract<RecordedRunEvent, { type: 'LateResultObserved' }>): string {

@@ -28,6 +28,8 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     },
     command: ['sh', '-c', 'sleep 600'],
     workspacePath: '/somewhere',
+    workspace: { kind: 'EXISTING', path: '/somewhere', repository: null, branch: null },
+    salvage: null,
     labels: [],
     policy: {
       preset: 'STANDARD',

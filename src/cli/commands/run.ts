@@ -38,6 +38,7 @@ export function addRun(program: Command, context: CliContext): void {
     ['runwarden run -- sleep 600', 'prints its id'],
     ['runwarden run --workflow BUILDER --follow -- claude -p "fix it"', 'stay and watch; Ctrl-C leaves it running'],
     ['runwarden run --workflow BUILDER --prompt "fix #7"', 'as the workflow is defined, but for the prompt'],
+    ['runwarden run --branch fix/7 -- ./agent.sh', 'in a new git worktree of the repository you are in'],
     ['runwarden run --temporary --env DEPTH=2 --grace 10s -- ./agent.sh', 'an empty workspace of its own'],
   ])
 }

@@ -69,7 +69,8 @@ const anyFact = fc.oneof(fc.constantFrom(...oneOfEach), factBody)
 /** What belongs after an end: the cleanup, until it is done, and the summary of the telemetry. */
 const isEpilogue = ({ type }: FactBody, { cleanup }: RunState) =>
   type === 'TelemetrySummarised' ||
-  (cleanup.doneAt === null && ['CleanupStepCompleted', 'CleanupStepFailed', 'RunCleaned'].includes(type))
+  (cleanup.doneAt === null &&
+    ['WorkspaceSalvaged', 'CleanupStepCompleted', 'CleanupStepFailed', 'RunCleaned'].includes(type))
 
 it('the ends of this test are all that there are', () => {
   const statuses = Object.values(ends).map((history) => stateAfter(history).status)

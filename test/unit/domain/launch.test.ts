@@ -52,7 +52,17 @@ describe('what a host is asked to launch', () => {
     ['a NUL byte in the path', { workspace: { kind: 'EXISTING', path: '/a\0' } }, 'workspace.path', /NUL/],
     ['no path for EXISTING', { workspace: { kind: 'EXISTING' } }, 'workspace.path', /expected string/],
     ['a path for TEMPORARY', { workspace: { kind: 'TEMPORARY', path: '/x' } }, 'workspace', /Unrecognized key: "path"/],
-    ['an unknown workspace', { workspace: { kind: 'GIT_WORKTREE' } }, 'workspace.kind', /Invalid/],
+    ['an unknown workspace', { workspace: { kind: 'CONTAINER' } }, 'workspace.kind', /Invalid/],
+    ['no repository', { workspace: { kind: 'GIT_WORKTREE' } }, 'workspace.repository', /expected string/],
+    ...['', '-b', 'a..b', 'a b', 'a.lock', 'a/', '.a', 'a~1', 'HEAD', 'a\nb', 'a/.b', '@{u}'].map(
+      (branch) =>
+        [
+          `the branch ${JSON.stringify(branch)}`,
+          { workspace: { kind: 'GIT_WORKTREE', repository: '/r', branch } },
+          'workspace.branch',
+          /branch/,
+        ] as [string, unknown, string, RegExp],
+    ),
     ['a reserved variable', { env: { RUNWARDEN_RUN_ID: 'run_1' } }, 'env.RUNWARDEN_RUN_ID', /RUNWARDEN_/],
     ['a reserved secret', { secretEnv: ['RUNWARDEN_TOKEN'] }, 'secretEnv.0', /starts with RUNWARDEN_/],
     ['a variable that is no name', { env: { 'A=B': 'x' } }, 'env.A=B', /variable name/],

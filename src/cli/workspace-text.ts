@@ -1,0 +1,32 @@
+import type { SalvageAnswer, WorkspaceAnswer } from './answers.ts'
+import { printable } from './printable.ts'
+
+/** Where runs of this definition work, for people. */
+export function workspaceKindText({ path, repository, branch }: WorkspaceAnswer): string {
+  if (repository === null) return path ?? 'a new, empty one for each run'
+  return `a git worktree of ${repository}, branch ${branch ?? 'runwarden/<run id>'}`
+}
+
+/** What was kept of a workspace, and where it is. */
+export function salvageText(salvage: SalvageAnswer): string {
+  const { path, patchBytes, files, filesBytes, leftOutCount, keep } = salvage
+  const parts = [
+    patchBytes > 0 && `changes (${sizeText(patchBytes)})`,
+    files > 0 && `${files} ${files === 1 ? 'file' : 'files'} (${sizeText(filesBytes)})`,
+    leftOutCount > 0 && `${leftOutCount} left out, see manifest.json`,
+    keep !== null && printable(keep),
+  ].filter((part) => part !== false)
+  return `${printable(path)}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}`
+}
+
+const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
+
+/** Such as `812 bytes` or `4.2 MiB`. */
+export function sizeText(bytes: number): string {
+  let [value, unit] = [bytes, 0]
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024
+    unit += 1
+  }
+  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
+}
