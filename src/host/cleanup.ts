@@ -1,17 +1,31 @@
-import { rename, rm, stat } from 'node:fs/promises'
-import type { DesiredRun } from '../domain/host-link.ts'
+import { constants } from 'node:fs'
+import { type FileHandle, open, readdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import type { DesiredRun, FactBody } from '../domain/host-link.ts'
 import { isGone } from '../os/process-identity.ts'
 import type { Bell } from './bell.ts'
 import type { Cgroup } from './cgroup.ts'
 import type { Log } from './clock.ts'
 import type { FactLog } from './fact-log.ts'
 import type { RunPaths } from './run-directory.ts'
+import {
+  isOurs,
+  isWorktree,
+  mayHaveLocks,
+  removeLocks,
+  removeWorkspace,
+  removeWorktree,
+  salvage,
+} from './workspace/cleanup.ts'
+import { refuseMounts, removeTree } from './workspace/remove.ts'
 
 export type CleanupRun = {
   work: DesiredRun['work']
   paths: RunPaths
   cgroup: Cgroup | null
   facts: FactLog
+  /** Of what is kept of the workspace. */
+  salvageMaxBytes: number
   /** Steps that were done before this host came back. */
   doneSteps: ReadonlySet<string>
   bell: Bell
@@ -20,23 +34,28 @@ export type CleanupRun = {
   crashPoint: (name: string) => void
 }
 
-type Step = { step: string; run: (run: CleanupRun) => Promise<string> }
+/** What a step did, for people; and facts that belong to it. */
+type Done = string | { detail: string; facts: FactBody[] }
+type Step = { step: string; applies?: (run: CleanupRun) => boolean; run: (run: CleanupRun) => Promise<Done> }
 
 const attemptsMax = 6
 const [retryMs, retryMaxMs] = [50, 2_000]
 
-/** In this order; doing a step again changes nothing. Each resolves to what it did, for people. */
+/** In this order; doing a step again changes nothing. */
 const steps: Step[] = [
   { step: 'processes', run: removeCgroup },
+  { step: 'git-locks', applies: mayHaveLocks, run: removeLocks },
+  { step: 'salvage', applies: isOurs, run: salvage },
   { step: 'temporary-files', run: removeTemporaryFiles },
-  { step: 'workspace', run: async ({ work }) => workspaceDetail(work) },
+  { step: 'workspace', run: removeWorkspace },
+  { step: 'git-worktree', applies: isWorktree, run: removeWorktree },
 ]
 
 /** Cleans up after a run whose tree is gone. A step that fails is retried; one that keeps failing is named at the end. */
 export async function cleanUp(run: CleanupRun): Promise<void> {
   const failedSteps: string[] = []
   for (const step of steps) {
-    if (run.doneSteps.has(step.step)) continue
+    if (run.doneSteps.has(step.step) || step.applies?.(run) === false) continue
     if (!(await completes(step, run))) failedSteps.push(step.step)
     if (run.signal.aborted) return
   }
@@ -47,9 +66,10 @@ async function completes({ step, run: act }: Step, run: CleanupRun): Promise<boo
   for (let attempt = 1; !run.signal.aborted; attempt += 1) {
     try {
       run.crashPoint(`before cleanup ${step}`)
-      const detail = (await act(run)).slice(0, 1000)
+      const done = await act(run)
       run.crashPoint(`after cleanup ${step}`)
-      await run.facts.emit([{ type: 'CleanupStepCompleted', data: { step, detail } }])
+      const { detail, facts } = typeof done === 'string' ? { detail: done, facts: [] } : done
+      await run.facts.emit([...facts, { type: 'CleanupStepCompleted', data: { step, detail: detail.slice(0, 1000) } }])
       return true
     } catch (error) {
       const willRetry = attempt < attemptsMax
@@ -80,26 +100,33 @@ async function removeCgroup({ cgroup, bell, signal }: CleanupRun): Promise<strin
   }
 }
 
-/** Moved first to where no account but ours can go, so that nobody swaps a directory for a link meanwhile. */
-async function removeTemporaryFiles({ paths }: CleanupRun): Promise<string> {
-  const wasThere = await stat(paths.temporary).then(
-    () => true,
-    (error) => {
-      if (isGone(error)) return false
-      throw error
-    },
-  )
-  if (wasThere) {
-    await rm(paths.trash, { recursive: true, force: true })
-    await rename(paths.temporary, paths.trash)
+/**
+ * TMPDIR, and what else the run put beside it, such as sockets; its progress file stays. Reached through the directory
+ * itself: its name may have become a link meanwhile.
+ */
+async function removeTemporaryFiles({ paths, signal }: CleanupRun): Promise<string> {
+  // Of an attempt that a crash cut off.
+  await removeTree(paths.trash, paths.trash, signal)
+  const directory = await openDirectory(paths.io)
+  if (directory === undefined) return 'there were none'
+  try {
+    refuseMounts(paths.io)
+    const inside = `/proc/self/fd/${directory.fd}`
+    const names = (await readdir(inside)).filter((name) => name !== basename(paths.progress))
+    for (const name of names) await removeTree(join(inside, name), paths.trash, signal)
+    return names.length === 0 ? 'there were none' : 'the run’s TMPDIR was removed'
+  } finally {
+    await directory.close()
   }
-  await rm(paths.trash, { recursive: true, force: true })
-  return wasThere ? 'the run’s TMPDIR was removed' : 'there were none'
 }
 
-function workspaceDetail(work: DesiredRun['work']): string {
-  if (work.kind === 'supervise') return 'kept: it belongs to whoever started the process'
-  return work.launch.workspace.kind === 'TEMPORARY'
-    ? 'kept until salvage exists'
-    : 'kept: an EXISTING workspace is never removed'
+/** undefined: there is no directory, only a link or nothing. */
+async function openDirectory(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (isGone(error) || code === 'ENOTDIR' || code === 'ELOOP') return undefined
+    throw error
+  }
 }

@@ -42,6 +42,7 @@ export type HostOptions = {
   sampleIntervalMs?: number
   heartbeatMaxIntervalMs?: number
   outputCapBytes?: number
+  salvageMaxBytes?: number
   cgroups?: 'auto' | 'off'
   /** Runwarden itself, its database server: never signalled, never registered. */
   protectedProcesses?: () => ProcessIdentity[]
@@ -101,6 +102,8 @@ export async function createHost(options: HostOptions): Promise<Host> {
     environment: options.environment ?? process.env,
     heartbeatMaxIntervalMs: options.heartbeatMaxIntervalMs ?? 60_000,
     outputCapBytes: options.outputCapBytes ?? 64 * 1024 * 1024,
+    salvageMaxBytes: options.salvageMaxBytes ?? 256 * 1024 * 1024,
+    isBeingCleaned: (runId) => runs.get(runId)?.isOver === true && !runs.get(runId)?.facts.has('RunCleaned'),
     looking: { clock, steady: options.steady ?? steadyClocks, intervalMs: sampleIntervalMs, before: lastLook.before },
     clock,
     log,

@@ -8,6 +8,7 @@ import { cleanPath, environmentOf, wrapped } from './environment.ts'
 import { isDiskFull } from './journal.ts'
 import { type LimitingHost, type LimitPlan, planLimits, unenforceable } from './limit-plan.ts'
 import { makeSlot, type RunPaths } from './run-directory.ts'
+import { makeWorktree, type WorktreeFailure, type WorktreeOptions } from './workspace/worktree.ts'
 
 export type LaunchFailureCode =
   | 'EXECUTABLE_NOT_FOUND'
@@ -16,6 +17,7 @@ export type LaunchFailureCode =
   | 'WORKSPACE_NOT_A_DIRECTORY'
   | 'ACCOUNT_UNKNOWN'
   | 'ACCOUNT_FORBIDDEN'
+  | WorktreeFailure['code']
   | 'SECRET_MISSING'
   | 'DISK_FULL'
   | 'SPAWN_FAILED'
@@ -42,7 +44,7 @@ export type PlanOptions = {
   forbiddenAccounts: readonly string[]
   environment: NodeJS.ProcessEnv
   limiting: LimitingHost
-}
+} & Pick<WorktreeOptions, 'signal' | 'isBeingCleaned' | 'crashPoint'>
 
 const script = (name: string) => readFileSync(join(import.meta.dirname, name), 'utf8')
 const [enterScript, checkScript] = [script('enter.sh'), script('check.sh')]
@@ -67,7 +69,7 @@ export async function planLaunch(options: PlanOptions): Promise<LaunchPlan | Lau
       `${environment.missing} is named in secretEnv, but the host's own environment has no such variable. Set it where Runwarden is started.`,
     )
   }
-  const unusable = makeRoom(launch, paths, other) ?? workspaceProblem(workspace)
+  const unusable = makeRoom(launch, paths, other) ?? (await worktree(options, other)) ?? workspaceProblem(workspace)
   if (unusable !== undefined) return unusable
   const path = environment.variables.PATH ?? cleanPath
   const problem = await check(other, workspace, paths.io, path, launch.command[0] as string)
@@ -102,13 +104,20 @@ function chooseAccount(runAs: string | undefined, forbidden: readonly string[]):
 function makeRoom(launch: LaunchSpec, paths: RunPaths, account: Account | undefined): LaunchFailure | undefined {
   try {
     for (const directory of [paths.io, paths.temporary]) makeOwned(directory, account)
-    if (launch.workspace.kind === 'TEMPORARY') makeOwned(paths.workspace, account)
+    if (launch.workspace.kind !== 'EXISTING') makeOwned(paths.workspace, account)
     for (const slot of [paths.root, paths.shim, paths.exit]) makeSlot(slot)
     return undefined
   } catch (error) {
     const { message } = error as Error
     return failure(isDiskFull(error) ? 'DISK_FULL' : 'SPAWN_FAILED', `The run's directory cannot be made: ${message}`)
   }
+}
+
+async function worktree(options: PlanOptions, account: Account | undefined): Promise<LaunchFailure | undefined> {
+  const { workspace } = options.launch
+  if (workspace.kind !== 'GIT_WORKTREE') return undefined
+  const problem = await makeWorktree({ ...options, workspace, account })
+  return problem && failure(problem.code, problem.message)
 }
 
 function makeOwned(directory: string, account: Account | undefined): void {

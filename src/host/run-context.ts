@@ -1,5 +1,5 @@
 import type { DesiredRun } from '../domain/host-link.ts'
-import type { HostId } from '../domain/ids.ts'
+import type { HostId, RunId } from '../domain/ids.ts'
 import type { Clock, Log } from './clock.ts'
 import type { FactLogOptions } from './fact-log.ts'
 import type { LimitingHost } from './limit-plan.ts'
@@ -26,6 +26,9 @@ export type RunContext = {
   heartbeatMaxIntervalMs: number
   looking: Looking
   outputCapBytes: number
+  /** Of the untracked files that are kept of a workspace, and of the changes to the tracked ones. */
+  salvageMaxBytes: number
+  isBeingCleaned: (runId: RunId) => boolean
   clock: Clock
   log: Log
   /** Ends supervision; runs live on. */

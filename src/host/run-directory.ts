@@ -36,6 +36,13 @@ export function runPaths(hostDirectory: string, runId: RunId) {
     /** Where temporary files are moved, out of the run's account's reach, before they are removed. */
     trash: inside('trash'),
     workspace: join(hostDirectory, 'workspaces', runId),
+    workspaceTrash: inside('workspace-trash'),
+    /** What was made where the workspace is a git worktree. */
+    worktree: inside('worktree.json'),
+    /** A git directory with a configuration of ours; the run's account may read it. */
+    git: inside('git'),
+    /** What was kept of the workspace. */
+    artifacts: join(hostDirectory, 'artifacts', runId),
   }
 }
 

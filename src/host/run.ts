@@ -182,9 +182,9 @@ export class Run {
   }
 
   async #attempt({ launch }: DesiredRun['work'] & { kind: 'launch' }, attempt: number): Promise<void> {
-    const { cgroups, limiting, crashPoint, forbiddenAccounts, environment, signal } = this.#context
+    const { cgroups, limiting, crashPoint, signal } = this.#context
     const [paths, runId] = [this.#paths, this.runId]
-    const plan = await planLaunch({ runId, launch, paths, forbiddenAccounts, environment, limiting })
+    const plan = await planLaunch({ ...this.#context, runId, launch, paths })
     if ('code' in plan) return this.#failed(plan)
     if (signal.aborted) return
     if (this.#ladder.kill !== null) return this.#neverLaunched()
@@ -288,12 +288,11 @@ export class Run {
   }
 
   async #cleanUp(): Promise<void> {
-    const { log, signal, crashPoint } = this.#context
     const record = await readJson<LaunchRecord>(this.#paths.launch)
     const recorded = record?.cgroup == null ? null : new Cgroup(record.cgroup)
     // A run may have removed its own directory, and the record with it.
     const cgroup = this.#live?.cgroup ?? recorded
     const [{ work }, paths, facts, bell] = [this.#desired, this.#paths, this.facts, this.#bell]
-    await cleanUp({ work, paths, cgroup, facts, doneSteps: facts.doneSteps, bell, log, signal, crashPoint })
+    await cleanUp({ ...this.#context, work, paths, cgroup, facts, doneSteps: facts.doneSteps, bell })
   }
 }

@@ -1,0 +1,98 @@
+import { realpathSync } from 'node:fs'
+import { lstat } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
+import type { FactBody } from '../../domain/host-link.ts'
+import { isGone } from '../../os/process-identity.ts'
+import { type Account, findAccount } from '../accounts.ts'
+import type { CleanupRun } from '../cleanup.ts'
+import { gitDirectoriesOf, removeStaleLocks } from './locks.ts'
+import { occupantsOf, occupantText } from './occupants.ts'
+import { removeTree } from './remove.ts'
+import { salvageWorkspace } from './salvage.ts'
+import { forgetWorktree, readWorktree } from './worktree.ts'
+
+/** Made by us for the run: salvaged, and removed then. */
+export const isOurs = ({ work }: CleanupRun) => work.kind === 'launch' && work.launch.workspace.kind !== 'EXISTING'
+
+export const isWorktree = ({ work }: CleanupRun) =>
+  work.kind === 'launch' && work.launch.workspace.kind === 'GIT_WORKTREE'
+
+/** A repository that outlives the run, and a life in which the run may have left a lock there. */
+export const mayHaveLocks = (run: CleanupRun) =>
+  (isWorktree(run) || existingPath(run) !== null) && run.facts.has('RunStarted')
+
+const existingPath = ({ work }: CleanupRun): string | null => {
+  if (work.kind === 'supervise') return work.workspacePath
+  return work.launch.workspace.kind === 'EXISTING' ? work.launch.workspace.path : null
+}
+
+/** Another than ours. */
+function accountOf({ work }: CleanupRun): Account | undefined {
+  const name = work.kind === 'launch' ? work.launch.runAs : undefined
+  if (name === undefined) return undefined
+  const account = findAccount(name)
+  if (account === undefined) throw new Error(`This machine has no account ${name} any more, which the run had.`)
+  return account
+}
+
+export async function removeLocks(run: CleanupRun): Promise<string> {
+  const { facts, paths, signal } = run
+  const existing = existingPath(run)
+  const record = existing === null ? await readWorktree(paths) : undefined
+  const directories =
+    existing === null
+      ? [record?.adminDirectory, record?.commonDirectory].filter((path) => path != null)
+      : gitDirectoriesOf(existing)
+  if (directories.length === 0) return 'it worked in no git repository'
+  const from = Date.parse(facts.latest('RunStarted')?.startedAt ?? '')
+  const to = Date.parse(facts.occurredAt('TreeGone') ?? '')
+  return removeStaleLocks({ directories, account: accountOf(run), from, to, signal })
+}
+
+export async function salvage(run: CleanupRun): Promise<string | { detail: string; facts: FactBody[] }> {
+  const { paths, facts, salvageMaxBytes: maxBytes, signal } = run
+  const runId = basename(paths.directory)
+  const kept = await salvageWorkspace({ runId, paths, account: accountOf(run), maxBytes, signal })
+  if (kept === undefined) return 'there was nothing to keep'
+  const told: FactBody[] = facts.has('WorkspaceSalvaged') ? [] : [{ type: 'WorkspaceSalvaged', data: kept }]
+  return { detail: `what was in the workspace is kept in ${kept.path}`, facts: told }
+}
+
+/** Only what was salvaged, and what nobody works in. */
+export async function removeWorkspace(run: CleanupRun): Promise<string> {
+  const { work, paths, facts, signal } = run
+  if (work.kind === 'supervise') return 'kept: it belongs to whoever started the process'
+  if (!isOurs(run)) return 'kept: an EXISTING workspace is never removed'
+  if (!run.doneSteps.has('salvage')) return 'kept: it could not be salvaged'
+  const keep = facts.latest('WorkspaceSalvaged')?.keep ?? null
+  if (keep !== null) return `kept: ${keep}`
+  await refuseOccupied(paths.workspace)
+  return (await removeTree(paths.workspace, paths.workspaceTrash, signal)) ? 'removed' : 'there was none'
+}
+
+/** Whoever works in it is none of the run's: those are dead. */
+async function refuseOccupied(workspace: string): Promise<void> {
+  if (!(await isThere(workspace))) return
+  const occupants = await occupantsOf([workspace, join(realpathSync(dirname(workspace)), basename(workspace))])
+  if (occupants.length > 0) {
+    throw new Error(`Somebody works in ${workspace}, who is none of the run's: ${occupantText(occupants)}.`)
+  }
+}
+
+export async function removeWorktree(run: CleanupRun): Promise<string> {
+  const { paths, signal } = run
+  const record = await readWorktree(paths)
+  if (record === undefined) return 'none was made'
+  if (await isThere(paths.workspace)) return 'kept, as its directory was'
+  return forgetWorktree(record, paths, accountOf(run), signal)
+}
+
+async function isThere(path: string): Promise<boolean> {
+  try {
+    await lstat(path)
+    return true
+  } catch (error) {
+    if (isGone(error)) return false
+    throw error
+  }
+}
