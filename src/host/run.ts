@@ -182,7 +182,7 @@ export class Run {
   }
 
   async #attempt({ launch }: DesiredRun['work'] & { kind: 'launch' }, attempt: number): Promise<void> {
-    const { cgroups, limiting, crashPoint, signal } = this.#context
+    const { cgroups, crashPoint, signal } = this.#context
     const [paths, runId] = [this.#paths, this.runId]
     const plan = await planLaunch({ ...this.#context, runId, launch, paths })
     if ('code' in plan) return this.#failed(plan)

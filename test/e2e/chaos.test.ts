@@ -23,6 +23,7 @@ import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { disagreements, faultsOf, projectionsCaughtUp, type RunRecord, recordsOf } from '../support/exactly-once.ts'
 import { graphql } from '../support/graphql-client.ts'
 import { killThoseOf } from '../support/host-world.ts'
+import { keptFile } from '../support/kept-file.ts'
 import { createRandom } from '../support/random.ts'
 import {
   allMarkedProcesses,
@@ -238,8 +239,8 @@ async function expectOrder(stories: readonly Story[]): Promise<Map<RunId, RunRec
   const ours = [...allMarkedProcesses()].filter(([, pids]) => pids.some(isOfOurs)).map(([runId]) => runId)
   expect(ours.filter((runId) => !all.has(runId))).toEqual([])
   for (const { state } of all.values()) {
-    const ran = join(state.workspacePath ?? '/nowhere', 'ran')
-    expect(['', 'ran\n'], state.runId).toContain(existsSync(ran) ? readFileSync(ran, 'utf8') : '')
+    const ran = keptFile(join(directory.path, 'host'), state.runId, 'ran')
+    expect(['', 'ran\n'], state.runId).toContain(ran ?? '')
   }
   return all
 }

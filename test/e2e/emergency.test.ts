@@ -95,7 +95,8 @@ async function expectRecord(id: string, actor: Event['actor'], backAt: string, b
   const lifecycle = all.filter(({ type }) => !['RunAdopted', 'TelemetrySummarised'].includes(type))
   expect(lifecycle.map(({ type }) => type)).toEqual([
     ...['RunRequested', 'RunStarted', ...before, 'KillRequested', 'SigkillSent', 'ProcessExited', 'RunKilled'],
-    ...['CleanupStepCompleted', 'CleanupStepCompleted', 'CleanupStepCompleted', 'RunCleaned'],
+    ...Array(4).fill('CleanupStepCompleted'),
+    'RunCleaned',
   ])
   const killed = lifecycle.slice(2 + before.length)
   expect(killed[0]?.actor).toEqual(actor)

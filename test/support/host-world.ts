@@ -7,6 +7,7 @@ import type { KillKind } from '../../src/domain/run-events.ts'
 import { createHost, type Host, type HostOptions } from '../../src/host/host.ts'
 import { isRunning } from '../../src/host/process-table.ts'
 import { readIdentity } from '../../src/os/process-identity.ts'
+import { keptFile } from './kept-file.ts'
 import { makeTemporaryDirectory } from './temporary-directory.ts'
 import { waitUntil } from './wait-until.ts'
 
@@ -76,6 +77,8 @@ export async function createHostWorld(options: Partial<HostOptions> = {}) {
   }
 
   const workspace = (runId: RunId) => join(hostDirectory, 'workspaces', runId)
+  const artifacts = (runId: RunId) => join(hostDirectory, 'artifacts', runId)
+  const kept = (runId: RunId, name: string) => keptFile(hostDirectory, runId, name)
   const directory = (runId: RunId) => join(hostDirectory, 'runs', runId)
 
   /** Identities of those who wrote their pid into the workspace, once there are so many. */
@@ -105,6 +108,8 @@ export async function createHostWorld(options: Partial<HostOptions> = {}) {
     killOf,
     fact,
     workspace,
+    artifacts,
+    kept,
     directory,
     members,
     output,

@@ -17,6 +17,7 @@ import type { Saga } from '../../programs/crashing-server.ts'
 import { createTestDatabase, type TestDatabase } from '../../support/database.ts'
 import { disagreements, endings, faultsOf, projectionsCaughtUp, recordsOf } from '../../support/exactly-once.ts'
 import { killThoseOf } from '../../support/host-world.ts'
+import { keptFile } from '../../support/kept-file.ts'
 import { databaseUrlOf } from '../../support/server.ts'
 import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
 
@@ -152,8 +153,8 @@ async function expectExactlyOnce(directory: string, ending: string): Promise<voi
       ).toEqual([ending])
     }
     expect(await disagreements(own, pool)).toEqual([])
-    for (const { runId, state } of own.values()) {
-      expect(readFileSync(join(state.workspacePath ?? '', 'ran'), 'utf8'), runId).toBe('ran\n')
+    for (const { runId } of own.values()) {
+      expect(keptFile(join(directory, 'host'), runId, 'ran'), runId).toBe('ran\n')
       expect(existsSync(join(directory, 'host/runs', runId, 'finished')), runId).toBe(true)
     }
   } finally {

@@ -10,7 +10,7 @@ import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
 import { waitUntil } from '../../support/wait-until.ts'
 
 const program = join(import.meta.dirname, '../../programs/host.ts')
-const script = 'echo ran >>ran; echo said; trap "" TERM; while :; do sleep 0.05; done'
+const script = 'trap "" TERM; echo ran >>ran; echo said; while :; do sleep 0.05; done'
 
 const pushes = {
   enter: '{"enter":{"id":"push","kind":"git_operations"}}',
@@ -35,7 +35,9 @@ const points = [
   ...['before step met', 'before step proving', 'after step proving', 'before step killing', 'after step killing'],
   ...['before fact SigkillSent', 'after fact SigkillSent', 'before fact ProcessExited', 'after fact ProcessExited'],
   ...['before fact TreeGone', 'after fact TreeGone', 'before cleanup processes', 'after cleanup processes'],
-  ...['before fact CleanupStepCompleted', 'before fact RunCleaned', 'after fact RunCleaned'],
+  ...['before cleanup salvage', 'after cleanup salvage', 'after fact WorkspaceSalvaged'],
+  ...['before cleanup workspace', 'after cleanup workspace', 'before fact CleanupStepCompleted'],
+  ...['before fact RunCleaned', 'after fact RunCleaned'],
 ]
 
 describe('a host that is killed with SIGKILL', () => {
@@ -90,15 +92,17 @@ describe('a host that is killed with SIGKILL', () => {
     world = await createHostWorld({ hostDirectory })
     await world.host.want(run)
     await world.fact(run.runId, 'RunStarted')
-    const ran = join(world.workspace(run.runId), 'ran')
-    await waitUntil(() => readFileSync(ran, 'utf8') !== '', 'the run to begin').catch(() => {})
+    const ran = () => world?.kept(run.runId, 'ran')
+    await waitUntil(ran, 'the run to begin')
     await world.host.want({ ...run, kill })
     await world.fact(run.runId, 'RunCleaned')
     const { receipt } = await world.fact(run.runId, 'TreeGone')
     expect(receipt.proven).toBe(true)
-    expect(readFileSync(ran, 'utf8')).toBe('ran\n')
+    expect(ran()).toBe('ran\n')
+    expect(existsSync(world.workspace(run.runId))).toBe(false)
     const types = world.types(run.runId)
     for (const type of [
+      'WorkspaceSalvaged',
       'RunStarted',
       'SigtermSent',
       'SigkillSent',

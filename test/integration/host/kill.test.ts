@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isRunning, ProcessReader } from '../../../src/host/process-table.ts'
@@ -32,7 +32,8 @@ describe.each(['auto', 'off'] as const)('a kill, cgroups %s', (cgroups) => {
     await world.fact(run.runId, 'RunCleaned')
     expect(world.types(run.runId)).toEqual([
       ...['RunStarted', 'SigtermSent', 'ProcessExited', 'SigkillSent', 'TelemetrySummarised', 'TreeGone'],
-      ...['CleanupStepCompleted', 'CleanupStepCompleted', 'CleanupStepCompleted', 'RunCleaned'],
+      ...['CleanupStepCompleted', 'WorkspaceSalvaged', 'CleanupStepCompleted', 'CleanupStepCompleted'],
+      ...['CleanupStepCompleted', 'RunCleaned'],
     ])
     expect(world.ofRun(run.runId).map(({ sequence }) => sequence)).toEqual(
       world.ofRun(run.runId).map((_, index) => index + 1),
@@ -152,7 +153,9 @@ it('[M1] [R11] the many short lives of a busy machine do not stand in the way of
 it('[M1] without cgroups a chain of processes that replace themselves is never called gone while it lives', async () => {
   const world = await createHostWorld({ cgroups: 'off' })
   const run = await world.launch(['sh', tree('chain.sh')])
-  const stop = () => writeFileSync(join(world.workspace(run.runId), 'stop'), '')
+  // Its workspace goes with its last link.
+  const workspace = world.workspace(run.runId)
+  const stop = () => existsSync(workspace) && writeFileSync(join(workspace, 'stop'), '')
   try {
     const ended = () => world.types(run.runId).find((type) => type === 'TreeNotProven' || type === 'TreeGone')
     await world.fact(run.runId, 'RunStarted')

@@ -1,0 +1,235 @@
+import { execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { RunId } from '../../../src/domain/ids.ts'
+import { git, makeRepository } from '../../support/git-repository.ts'
+import { createHostWorld, type HostWorld, killThoseOf } from '../../support/host-world.ts'
+import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
+import { waitUntil } from '../../support/wait-until.ts'
+
+const sh = (script: string) => ['sh', '-c', script]
+const env = { HOME: '/nonexistent', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' }
+const identity = `git config user.name Ada; git config user.email ada@example.org;`
+
+let temporary: ReturnType<typeof makeTemporaryDirectory>
+let world: HostWorld
+beforeEach(async () => {
+  temporary = makeTemporaryDirectory()
+  world = await createHostWorld({ hostDirectory: join(temporary.path, 'host'), salvageMaxBytes: 1024 * 1024 })
+})
+afterEach(async () => {
+  await world.end()
+  killThoseOf(temporary.path)
+  temporary.remove()
+})
+
+/** Every file below, whatever its name, with its checksum; then those that may be executed. */
+function checksums(directory: string): string[] {
+  const files = 'find . -name .git -prune -o -type f'
+  const script = `${files} -print0 | sort -z | xargs -0 sha256sum -z; ${files} -perm /100 -print0`
+  return execFileSync('sh', ['-c', script], { cwd: directory, encoding: 'latin1' }).split('\0')
+}
+
+/** A new clone at the commit of a bundle, with all that the bundle holds put back. */
+function restore(repository: string, runId: RunId, head: string): string {
+  const to = join(temporary.path, 'restored')
+  const bundle = world.artifacts(runId)
+  git(temporary.path, 'clone', '--quiet', '--no-checkout', repository, to)
+  git(to, 'checkout', '--quiet', '--detach', head)
+  if (existsSync(join(bundle, 'changes.patch'))) git(to, 'apply', '--binary', join(bundle, 'changes.patch'))
+  if (existsSync(join(bundle, 'files.tar'))) execFileSync('tar', ['-xf', join(bundle, 'files.tar'), '-C', to])
+  return to
+}
+
+async function ended(run: { runId: RunId }, failedSteps: string[] = []): Promise<void> {
+  expect(await world.fact(run.runId, 'RunCleaned')).toEqual({ failedSteps })
+}
+
+const steps = (runId: RunId) =>
+  world.ofRun(runId).flatMap(({ body }) => (body.type.startsWith('CleanupStep') ? [body.data as { step: string }] : []))
+const step = (runId: RunId, name: string) => steps(runId).findLast((each) => each.step === name)
+
+describe('a salvage bundle', () => {
+  it('[M6] gives back all that was not committed: staged, unstaged, binary, deleted, renamed, untracked, odd names', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'), {
+      ...{ 'changed.txt': 'one\n', 'staged.txt': 'one\n', 'both.txt': 'one\n', 'gone.txt': 'gone\n', 'mode.sh': 'x\n' },
+      ...{ 'old name': 'renamed\n'.repeat(20), 'image.bin': Buffer.from([...Array(512).keys()].map((n) => n % 256)) },
+      '.gitignore': 'ignored/\n',
+    })
+    const copy = join(temporary.path, 'copy')
+    const run = await world.launch(
+      sh(`
+        echo two >>changed.txt; echo two >staged.txt; git add staged.txt
+        echo two >both.txt; git add both.txt; echo three >both.txt
+        rm gone.txt; chmod +x mode.sh; git mv 'old name' 'new name'
+        printf '\\000\\001\\377' >>image.bin
+        mkdir -p deep/er ignored; echo new >deep/er/new.txt; echo no >ignored/file
+        : >empty; printf x >"$(printf 'new\\nline')"; printf x >-n; printf x >"$(printf 'not \\377 utf8')"
+        ln -s /etc/passwd link
+        echo 'the last line'
+        cp -a . ${copy}; touch ${copy}.done; exec sleep 1000`),
+      { env, workspace: { kind: 'GIT_WORKTREE', repository, branch: 'work' } },
+    )
+    await waitUntil(() => existsSync(`${copy}.done`), 'the run to have worked')
+    await world.kill(run, 'force')
+    await ended(run)
+    const salvaged = await world.fact(run.runId, 'WorkspaceSalvaged')
+    expect(salvaged).toMatchObject({
+      ...{ path: world.artifacts(run.runId), branch: 'work', head: git(repository, 'rev-parse', 'work') },
+      ...{ files: 6, outputBytes: 'the last line\n'.length, keep: null },
+      leftOut: { count: 1, bytes: 0, entries: [{ path: 'ignored/', bytes: null, reason: 'IGNORED' }] },
+    })
+    expect(statSync(salvaged.path).mode & 0o777).toBe(0o700)
+    expect(readFileSync(join(salvaged.path, 'output.txt'), 'utf8')).toBe('the last line\n')
+    const staged = readFileSync(join(salvaged.path, 'staged.patch'), 'utf8')
+    expect(staged).toContain('both.txt')
+    expect(staged).not.toContain('changed.txt')
+    const restored = restore(repository, run.runId, salvaged.head as string)
+    rmSync(join(copy, 'ignored'), { recursive: true })
+    expect(checksums(restored)).toEqual(checksums(copy))
+    expect(readdirSync(restored)).not.toContain('gone.txt')
+    expect(existsSync(world.workspace(run.runId))).toBe(false)
+    const manifest = JSON.parse(readFileSync(join(salvaged.path, 'manifest.json'), 'utf8'))
+    expect(manifest).toMatchObject({ runId: run.runId, salvage: salvaged })
+  })
+
+  it('[M6] of a TEMPORARY workspace: its files and its own repository, commits that nobody else has included', async () => {
+    const run = await world.launch(
+      sh(`
+        git init -q -b main; ${identity} echo one >a; git add a; git commit -qm mine; echo two >a
+        mkdir -p sub/clone; git init -q sub/clone; echo x >sub/clone/x; mkdir emptied`),
+      { env },
+    )
+    await ended(run)
+    const to = join(temporary.path, 'restored')
+    mkdirSync(to)
+    execFileSync('tar', ['-xf', join(world.artifacts(run.runId), 'files.tar'), '-C', to])
+    expect(git(to, 'log', '--format=%s')).toBe('mine')
+    expect(git(to, 'fsck', '--strict', '--no-dangling')).toBe('')
+    expect(git(to, 'show', ':a')).toBe('one')
+    git(to, 'checkout', '--', 'a')
+    git(to, 'apply', join(world.artifacts(run.runId), 'changes.patch'))
+    expect(readFileSync(join(to, 'a'), 'utf8')).toBe('two\n')
+    expect(git(join(to, 'sub/clone'), 'status', '--porcelain')).toBe('?? x')
+    expect(existsSync(world.workspace(run.runId))).toBe(false)
+  })
+
+  it('[M6] has a bound: the smallest files first; what is left out is named', async () => {
+    const run = await world.launch(
+      sh('echo small >small; head -c 900000 /dev/zero >large; head -c 90000000 /dev/zero >huge; mkfifo pipe'),
+    )
+    await ended(run)
+    const { files, leftOut } = await world.fact(run.runId, 'WorkspaceSalvaged')
+    expect(files).toBe(2)
+    expect(leftOut).toEqual({
+      count: 2,
+      bytes: 90_000_000,
+      entries: expect.arrayContaining([
+        { path: 'huge', bytes: 90_000_000, reason: 'TOO_LARGE' },
+        { path: 'pipe', bytes: 0, reason: 'SPECIAL' },
+      ]),
+    })
+    expect(existsSync(world.workspace(run.runId))).toBe(false)
+  })
+
+  it('[M6] commits that do not fit and are nowhere else keep the workspace', async () => {
+    const run = await world.launch(
+      sh(`git init -q -b main; ${identity} head -c 3000000 /dev/urandom >big; git add big; git commit -qm big`),
+      { env },
+    )
+    await ended(run)
+    const { keep } = await world.fact(run.runId, 'WorkspaceSalvaged')
+    expect(keep).toMatch(/commits in \.git/)
+    expect(git(world.workspace(run.runId), 'log', '--format=%s')).toBe('big')
+    expect(step(run.runId, 'workspace')).toMatchObject({ detail: expect.stringMatching(/^kept: the commits/) })
+  })
+
+  it('[M6] changes that do not fit keep the workspace, and the cleanup says so', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'))
+    const run = await world.launch(sh('head -c 3000000 /dev/urandom >a.txt'), {
+      workspace: { kind: 'GIT_WORKTREE', repository, branch: 'work' },
+    })
+    await ended(run, ['salvage'])
+    expect(step(run.runId, 'salvage')).toMatchObject({ error: expect.stringMatching(/RUNWARDEN_SALVAGE_MAX_BYTES/) })
+    expect(step(run.runId, 'workspace')).toMatchObject({ detail: 'kept: it could not be salvaged' })
+    expect(statSync(join(world.workspace(run.runId), 'a.txt')).size).toBe(3_000_000)
+    expect(git(repository, 'worktree', 'list').split('\n')).toHaveLength(2)
+  })
+
+  it('[M6] is made also of a repository that a kill has broken: index, or HEAD', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'))
+    const launch = (branch: string, script: string) =>
+      world.launch(sh(`echo two >a.txt; echo new >new; admin=$(git rev-parse --git-dir); ${script}`), {
+        ...{ env, workspace: { kind: 'GIT_WORKTREE', repository, branch } },
+      })
+    const index = await launch('index', 'head -c 20 "$admin/index" >cut; cat cut >"$admin/index"; rm cut')
+    const head = await launch('head', 'echo garbage >"$admin/HEAD"')
+    await ended(index)
+    await ended(head)
+    expect(readFileSync(join(world.artifacts(index.runId), 'changes.patch'), 'utf8')).toContain('+two')
+    expect(world.kept(index.runId, 'new')).toBe('new\n')
+    expect(world.kept(head.runId, 'a.txt')).toBe('two\n')
+    expect(world.kept(head.runId, 'new')).toBe('new\n')
+  })
+})
+
+describe('what is left of a workspace', () => {
+  it('[R8] an EXISTING one is left as it is, but for locks that died with the run', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'))
+    const foreign = join(repository, '.git/refs/heads/old.lock')
+    writeFileSync(foreign, '')
+    execFileSync('touch', ['-d', '2020-01-01', foreign])
+    const run = await world.launch(
+      sh('echo two >a.txt; : >.git/index.lock; mkdir -p .git/refs/heads/x; : >.git/refs/heads/x/y.lock; : >my.lock'),
+      { workspace: { kind: 'EXISTING', path: repository } },
+    )
+    await ended(run)
+    expect(readFileSync(join(repository, 'a.txt'), 'utf8')).toBe('two\n')
+    expect(existsSync(join(repository, '.git/index.lock'))).toBe(false)
+    expect(existsSync(join(repository, '.git/refs/heads/x/y.lock'))).toBe(false)
+    expect(existsSync(join(repository, 'my.lock'))).toBe(true)
+    expect(existsSync(foreign)).toBe(true)
+    expect(git(repository, 'status', '--porcelain')).toBe(' M a.txt\n?? my.lock')
+    expect(world.types(run.runId)).not.toContain('WorkspaceSalvaged')
+  })
+
+  it('[R8] a lock stays while git works there: it may be that one’s', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'))
+    const other = spawn('git', ['-C', repository, 'cat-file', '--batch'], { stdio: ['pipe', 'ignore', 'inherit'] })
+    await once(other, 'spawn')
+    const run = await world.launch(sh(': >.git/index.lock'), { workspace: { kind: 'EXISTING', path: repository } })
+    await waitUntil(() => step(run.runId, 'git-locks'), 'the step to fail')
+    expect(step(run.runId, 'git-locks')).toMatchObject({
+      error: expect.stringMatching(new RegExp(`may be held.*${other.pid} \\(git\\)`)),
+      willRetry: true,
+    })
+    expect(existsSync(join(repository, '.git/index.lock'))).toBe(true)
+    other.stdin.end()
+    await once(other, 'exit')
+    await ended(run)
+    expect(existsSync(join(repository, '.git/index.lock'))).toBe(false)
+  })
+
+  it('[R8] somebody who works in it stands in the way of its removal, not of the proof', async () => {
+    const run = await world.launch(sh('touch began; exec sleep 1000'))
+    const workspace = world.workspace(run.runId)
+    await waitUntil(() => existsSync(join(workspace, 'began')), 'the run')
+    const guest = spawn('sleep', ['1000'], { cwd: workspace, stdio: 'ignore' })
+    await once(guest, 'spawn')
+    await world.kill(run, 'force')
+    expect((await world.fact(run.runId, 'TreeGone')).receipt.proven).toBe(true)
+    await waitUntil(() => step(run.runId, 'workspace'), 'the step to fail')
+    expect(step(run.runId, 'workspace')).toMatchObject({
+      error: expect.stringContaining(`${guest.pid} (sleep)`),
+      willRetry: true,
+    })
+    expect(existsSync(join(workspace, 'began'))).toBe(true)
+    expect(guest.exitCode ?? guest.signalCode).toBeNull()
+    guest.kill('SIGKILL')
+    await once(guest, 'exit')
+    await ended(run)
+    expect(existsSync(workspace)).toBe(false)
+  })
+})
