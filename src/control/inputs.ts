@@ -1,8 +1,9 @@
 import { z } from 'zod'
 import { runIdSchema } from '../domain/ids.ts'
+import { labelsSchema } from '../domain/labels.ts'
 import { launchSpecSchema } from '../domain/launch.ts'
 import { policyInputSchema } from '../domain/policy.ts'
-import { forcedOutcomeSchema, labelsSchema, restartDefinitionSchema } from '../domain/run-events.ts'
+import { forcedOutcomeSchema, restartDefinitionSchema } from '../domain/run-events.ts'
 import { workflowNameSchema } from '../domain/workflow-events.ts'
 import { type InvalidInput, killWaits } from './control.ts'
 

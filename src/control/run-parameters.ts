@@ -1,7 +1,7 @@
 import type { RequestRun } from '../domain/decide.ts'
+import { labelsSchema } from '../domain/labels.ts'
 import { type LaunchSpec, launchSpecSchema } from '../domain/launch.ts'
 import { resolvePolicy } from '../domain/policy.ts'
-import { labelsSchema } from '../domain/run-events.ts'
 import { parametersOf } from '../domain/workflow.ts'
 import type { InvalidInput, UnknownWorkflow } from './control.ts'
 import { parseInput, type StartRunInput } from './inputs.ts'

@@ -8,6 +8,7 @@ import {
 } from './critical-section.ts'
 import type { NewEvent, RecordedEvent } from './event.ts'
 import { hostIdSchema, runIdSchema } from './ids.ts'
+import { labelsSchema } from './labels.ts'
 import { launchSpecSchema } from './launch.ts'
 import { policySchema } from './policy.ts'
 import { processIdentitySchema } from './process-identity.ts'
@@ -39,10 +40,6 @@ export type RestartDefinition = z.infer<typeof restartDefinitionSchema>
 
 export const forcedOutcomeSchema = z.enum(['COMPLETED', 'FAILED'])
 export type ForcedOutcome = z.infer<typeof forcedOutcomeSchema>
-
-export const labelsSchema = z
-  .record(z.string().min(1).max(100), z.string().max(500))
-  .refine((labels) => Object.keys(labels).length <= 50, 'has more than 50 labels')
 
 /** What was last known of a live run. */
 const progressShape = {

@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import type { RecordedEvent } from './event.ts'
+import { labelsSchema } from './labels.ts'
 import { launchSpecSchema } from './launch.ts'
 import { policyInputSchema } from './policy.ts'
 import { readEvent } from './read-event.ts'
-import { labelsSchema } from './run-events.ts'
 
 export const workflowNameSchema = z
   .string()
