@@ -28,7 +28,7 @@ function wholeNumber(min: number, max: number) {
   const message = `is no whole number from ${min} to ${max}`
   return z
     .string()
-    .regex(/^\d{1,9}$/, message)
+    .regex(/^\d{1,15}$/, message)
     .transform(Number)
     .refine((value) => value >= min && value <= max, message)
 }
@@ -42,6 +42,7 @@ const schema = z.object({
   RUNWARDEN_CAPACITY: wholeNumber(1, 100_000).default(defaultCapacity),
   RUNWARDEN_CHECK_INTERVAL_MS: wholeNumber(100, 60_000).default(5_000),
   RUNWARDEN_CANARY_INTERVAL_MS: wholeNumber(0, 999_999_999).default(15 * 60_000),
+  RUNWARDEN_SALVAGE_MAX_BYTES: wholeNumber(0, 1024 ** 4).default(256 * 1024 ** 2),
   RUNWARDEN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   RUNWARDEN_POSTGRES_ACCOUNT: z.string().min(1).optional(),
   RUNWARDEN_CGROUPS: z.enum(['auto', 'off']).default('auto'),
@@ -58,6 +59,8 @@ export type Config = {
   checkIntervalMs: number
   /** Milliseconds from one readiness canary to the next; 0: only on request. */
   canaryIntervalMs: number
+  /** Of what is kept of a workspace. */
+  salvageMaxBytes: number
   logLevel: z.infer<typeof schema>['RUNWARDEN_LOG_LEVEL']
   postgresAccount: string | undefined
   cgroups: 'auto' | 'off'
@@ -81,6 +84,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     capacity: values.RUNWARDEN_CAPACITY,
     checkIntervalMs: values.RUNWARDEN_CHECK_INTERVAL_MS,
     canaryIntervalMs: values.RUNWARDEN_CANARY_INTERVAL_MS,
+    salvageMaxBytes: values.RUNWARDEN_SALVAGE_MAX_BYTES,
     logLevel: values.RUNWARDEN_LOG_LEVEL,
     postgresAccount: values.RUNWARDEN_POSTGRES_ACCOUNT,
     cgroups: values.RUNWARDEN_CGROUPS,

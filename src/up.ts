@@ -183,6 +183,7 @@ async function startHost(
     hostDirectory: join(dataDirectory, 'host'),
     capacity: config.capacity,
     sampleIntervalMs: config.checkIntervalMs,
+    salvageMaxBytes: config.salvageMaxBytes,
     cgroups: config.cgroups,
     clock: () => new Date(),
     log,

@@ -96,6 +96,7 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
   const at = event.metadata.occurredAt
   switch (event.type) {
     case 'RunRequested':
+    case 'RunAdopted':
       return state
     case 'RunStarted':
       return {
@@ -110,8 +111,6 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
         notices: noted(state, limitNotices(event.data.limits ?? []), at),
         phaseSince: state.phase === 'initialization' ? event.data.startedAt : state.phaseSince,
       }
-    case 'RunAdopted':
-      return state
     case 'PhaseChanged':
       return { ...state, phase: event.data.phase, phaseSince: at }
     case 'TurnCompleted':
