@@ -2,10 +2,11 @@
 import { parseArgs } from 'node:util'
 import { append } from './append.ts'
 import { type Bench, type BenchResult, machine } from './bench.ts'
+import { cleanup } from './cleanup.ts'
 import { kill } from './kill.ts'
 import { monitor } from './monitor.ts'
 
-const benches: readonly Bench[] = [append, kill, monitor]
+const benches: readonly Bench[] = [append, kill, cleanup, monitor]
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })
