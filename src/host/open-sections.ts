@@ -25,13 +25,18 @@ export async function findOpenSections(run: SectionedRun): Promise<OpenSection[]
   return [...run.facts.sections.open(), ...observed].slice(0, openSectionsMax)
 }
 
-/** What cannot be seen is not waited for, and said. */
+/** Of whom it was said that they cannot be looked at: a kill that waits looks forty times a second. */
+const unseen = new WeakSet<Tree>()
+
+/** What cannot be seen is not waited for, and said once. */
 async function observedSections(run: SectionedRun): Promise<OpenSection[]> {
   const { clock, log, tree } = run
   try {
     return observeSections(await liveProcesses(run), clock().getTime())
   } catch (error) {
-    log.warn({ err: error, runId: tree.options.runId }, 'whether a run is in a critical section could not be seen')
+    if (!unseen.has(tree))
+      log.warn({ err: error, runId: tree.options.runId }, 'whether a run is in a critical section could not be seen')
+    unseen.add(tree)
     return []
   }
 }
