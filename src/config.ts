@@ -43,6 +43,8 @@ const schema = z.object({
   RUNWARDEN_CHECK_INTERVAL_MS: wholeNumber(100, 60_000).default(5_000),
   RUNWARDEN_CANARY_INTERVAL_MS: wholeNumber(0, 999_999_999).default(15 * 60_000),
   RUNWARDEN_SALVAGE_MAX_BYTES: wholeNumber(0, 1024 ** 4).default(256 * 1024 ** 2),
+  RUNWARDEN_KEEP_DAYS: wholeNumber(0, 36_500).default(30),
+  RUNWARDEN_KEEP_MAX_BYTES: wholeNumber(0, 1024 ** 5).default(20 * 1024 ** 3),
   RUNWARDEN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   RUNWARDEN_POSTGRES_ACCOUNT: z.string().min(1).optional(),
   RUNWARDEN_CGROUPS: z.enum(['auto', 'off']).default('auto'),
@@ -61,6 +63,8 @@ export type Config = {
   canaryIntervalMs: number
   /** Of what is kept of a workspace. */
   salvageMaxBytes: number
+  /** Of salvage bundles, and of workspaces that could not be removed. */
+  retention: { maxAgeMs: number; maxBytes: number }
   logLevel: z.infer<typeof schema>['RUNWARDEN_LOG_LEVEL']
   postgresAccount: string | undefined
   cgroups: 'auto' | 'off'
@@ -85,6 +89,10 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
     checkIntervalMs: values.RUNWARDEN_CHECK_INTERVAL_MS,
     canaryIntervalMs: values.RUNWARDEN_CANARY_INTERVAL_MS,
     salvageMaxBytes: values.RUNWARDEN_SALVAGE_MAX_BYTES,
+    retention: {
+      maxAgeMs: values.RUNWARDEN_KEEP_DAYS * 24 * 60 * 60_000,
+      maxBytes: values.RUNWARDEN_KEEP_MAX_BYTES,
+    },
     logLevel: values.RUNWARDEN_LOG_LEVEL,
     postgresAccount: values.RUNWARDEN_POSTGRES_ACCOUNT,
     cgroups: values.RUNWARDEN_CGROUPS,

@@ -184,6 +184,7 @@ async function startHost(
     capacity: config.capacity,
     sampleIntervalMs: config.checkIntervalMs,
     salvageMaxBytes: config.salvageMaxBytes,
+    retention: config.retention,
     cgroups: config.cgroups,
     clock: () => new Date(),
     log,

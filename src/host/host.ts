@@ -27,6 +27,7 @@ import { sampleRegularly } from './sampling.ts'
 import { Slots } from './slots.ts'
 import { findReapers, makeSurroundings } from './surroundings.ts'
 import type { Owners } from './tree.ts'
+import { applyRetentionRegularly, type Retention } from './workspace/retention.ts'
 
 export type HostOptions = {
   /** `<data directory>/host`. One host at a time. */
@@ -43,6 +44,8 @@ export type HostOptions = {
   heartbeatMaxIntervalMs?: number
   outputCapBytes?: number
   salvageMaxBytes?: number
+  /** Of what runs leave behind; without it all is kept. */
+  retention?: Retention
   cgroups?: 'auto' | 'off'
   /** Runwarden itself, its database server: never signalled, never registered. */
   protectedProcesses?: () => ProcessIdentity[]
@@ -113,6 +116,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   }
   const outputs = readOutputs(context, (runId) => runs.get(runId))
   const live = () => [...runs.values()].filter(({ mayLive }) => mayLive)
+  let retaining: Promise<void> | undefined
   const sampling = sampleRegularly({ live, intervalMs: sampleIntervalMs, lastLook, ...context })
 
   /**
@@ -215,6 +219,8 @@ export async function createHost(options: HostOptions): Promise<Host> {
   }
 
   async function start(): Promise<void> {
+    const { retention } = options
+    if (retention !== undefined) retaining = applyRetentionRegularly({ ...context, retention })
     for (const name of await readdir(join(hostDirectory, 'runs'))) {
       const paths = runPaths(hostDirectory, name)
       if (runs.has(name) || !runIdSchema.safeParse(name).success || existsSync(paths.finished)) continue
@@ -226,7 +232,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
 
   async function close(): Promise<void> {
     closing.abort()
-    await Promise.allSettled([...lives.values(), ...opening.values(), sampling])
+    await Promise.allSettled([...lives.values(), ...opening.values(), sampling, retaining])
     await Promise.all([...runs.values()].map((run) => run.close()))
     if (cgroups.ok) removeCgroupBase(cgroups.base)
   }

@@ -233,3 +233,45 @@ describe('what is left of a workspace', () => {
     expect(existsSync(workspace)).toBe(false)
   })
 })
+
+describe('retention', () => {
+  const restartKeeping = (maxAgeMs: number, maxBytes: number) => world.restart({ retention: { maxAgeMs, maxBytes } })
+  const ago = (runId: RunId, days: number) =>
+    execFileSync('touch', ['-d', `${days} days ago`, join(world.directory(runId), 'finished')])
+  const day = 24 * 60 * 60_000
+
+  async function bundles(count: number): Promise<RunId[]> {
+    const runIds: RunId[] = []
+    for (let number = 1; number <= count; number += 1) {
+      const run = await world.launch(sh('head -c 100000 /dev/urandom >data'))
+      await ended(run)
+      await waitUntil(() => existsSync(join(world.directory(run.runId), 'finished')), 'the end of the run')
+      ago(run.runId, number)
+      runIds.push(run.runId)
+    }
+    return runIds
+  }
+  const there = (runId: RunId) => existsSync(world.artifacts(runId))
+
+  it('[R8] removes bundles that are too old', async () => {
+    const [young = '', old = ''] = await bundles(2)
+    await restartKeeping(1.5 * day, 2 ** 40)
+    await waitUntil(() => !there(old), 'the old bundle to go')
+    expect(there(young)).toBe(true)
+  })
+
+  it('[R8] removes the oldest until the rest fits; the worktree of one that stayed leaves its repository’s list', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'))
+    const run = await world.launch(sh('head -c 3000000 /dev/urandom >a.txt'), {
+      workspace: { kind: 'GIT_WORKTREE', repository, branch: 'work' },
+    })
+    await ended(run, ['salvage'])
+    await waitUntil(() => existsSync(join(world.directory(run.runId), 'finished')), 'the end of the run')
+    ago(run.runId, 9)
+    const [young = ''] = await bundles(1)
+    await restartKeeping(30 * day, 1_000_000)
+    await waitUntil(() => !existsSync(world.workspace(run.runId)), 'the old workspace to go')
+    await waitUntil(() => git(repository, 'worktree', 'list').split('\n').length === 1, 'its entry to go')
+    expect(there(young)).toBe(true)
+  })
+})
