@@ -39,58 +39,57 @@ const stillMaxMs = 100
  * R7: waits for a moment at which the run is in no critical section, before the first signal of a graceful kill. All
  * deadlines count from the request, so that neither a crash nor a new section begins them anew.
  * Resolves when the kill may go on: at such a moment, at the limit, when a stronger kill was asked for, or on abort.
- * After a wait that ended at such a moment the cgroup, where there is one, is frozen: it is for the caller to thaw it.
+ * After a wait the cgroup, where there is one, may be frozen: it is for the caller to thaw it.
  */
 export async function deferKill(run: DeferrableKill): Promise<void> {
   const { ladder, signal, bell, clock } = run
   if (!mayDefer(ladder)) return
   await tell(run)
-  if (ladder.step('deferring') !== undefined) await goOn(run)
-  let endedBy: NonNullable<Receipt['deferral']>['endedBy'] = 'safe-point'
-  for (let kill = waiting(ladder); ; kill = waiting(ladder)) {
+  await goOn(run)
+  let endedBy: NonNullable<Receipt['deferral']>['endedBy'] = 'stronger-kill'
+  for (let kill = waiting(ladder); kill !== undefined; kill = waiting(ladder)) {
     const begun = performance.now()
-    const sections = kill === undefined ? [] : await run.openSections()
+    let sections = await run.openSections()
     const pauseMs = Math.min(Math.max(pollMs, restPerLook * (performance.now() - begun)), pollMaxMs)
-    if (signal.aborted) return
     // A root can end meanwhile, and what it began goes on without it.
     await noteExit(run)
-    kill = waiting(ladder)
-    endedBy = kill === undefined ? 'stronger-kill' : sections.length > 0 ? 'limit' : 'safe-point'
-    if (kill === undefined) break
+    if (sections.length === 0) sections = await lookAgainStanding(run)
+    if (signal.aborted) return goOn(run)
     const now = clock().getTime()
     const until = deferredUntil(sections, kill.sectionLimits, kill.requestedAt, now)
-    if (until === undefined && (endedBy !== 'safe-point' || (await isStillSafe(run)))) break
-    if (until !== undefined && until > (ladder.step('deferring')?.until ?? '')) {
+    if (until === undefined) {
+      endedBy = sections.length > 0 ? 'limit' : 'safe-point'
+      break
+    }
+    if (until > (ladder.step('deferring')?.until ?? '')) {
       const at = ladder.step('deferring')?.at ?? new Date(now).toISOString()
       await ladder.write({ step: 'deferring', at, until, sections })
       await tell(run)
-      await goOn(run)
     }
-    const leftMs = until === undefined ? pauseMs : Date.parse(until) - now
-    await bell.wait(Math.max(1, Math.min(pauseMs, leftMs)), signal)
+    await goOn(run)
+    await bell.wait(Math.max(1, Math.min(pauseMs, Date.parse(until) - now)), signal)
   }
   if (ladder.step('deferring') === undefined) return
   await ladder.write({ step: 'undeferred', at: clock().toISOString(), endedBy })
   if (signal.aborted) await goOn(run)
 }
 
-/** Whoever stands still, because of a pause or of a host that died while it looked, leaves no section. */
-async function goOn({ cgroup, letGoOn }: DeferrableKill): Promise<void> {
+/** Whoever stands still, for the last look or because of a pause, leaves no section. */
+async function goOn({ ladder, cgroup, letGoOn }: DeferrableKill): Promise<void> {
+  if (ladder.step('deferring') === undefined) return
   cgroup?.freeze(false)
   await letGoOn()
 }
 
 /**
- * A run that goes from one section into the next would enter one between the look and the signal: it stands still for
- * both, where it has a cgroup.
+ * A run that goes from one section into the next would enter one between the look and the signal: after a wait it
+ * stands still for both, where it has a cgroup.
  */
-async function isStillSafe({ ladder, cgroup, openSections, signal }: DeferrableKill): Promise<boolean> {
-  if (ladder.step('deferring') === undefined || !cgroup?.freeze(true)) return true
+async function lookAgainStanding({ ladder, cgroup, openSections }: DeferrableKill): Promise<OpenSection[]> {
+  if (ladder.step('deferring') === undefined || !cgroup?.freeze(true)) return []
   const late = performance.now() + stillMaxMs
   while (!cgroup.frozen() && cgroup.populated() && performance.now() < late) await delay(1)
-  if (!signal.aborted && (await openSections()).length === 0) return true
-  cgroup.freeze(false)
-  return false
+  return openSections()
 }
 
 /** The ladder stands before its first signal, and has not waited to the end before. */
