@@ -19,8 +19,11 @@ export type PausingOptions = {
   crashPoint(name: string): void
 }
 
-/** As on the disk. `leave`: those of the tree that stood still before, by `entryKey`; they are not ours to wake. */
-type Kept = DesiredPause & { leave?: string[] }
+/**
+ * As on the disk. `leave`: those of the tree that stood still before anybody was stopped, by `entryKey`; they are not ours
+ * to wake. `done`: of a resumption, that it was carried out.
+ */
+type Kept = DesiredPause & { leave?: string[]; done?: true }
 
 /** The parts of a live run that a pause is about. */
 type Held = { tree: Tree; cgroup: Cgroup | null }
@@ -60,8 +63,8 @@ export class Pausing {
     await this.#update((kept) => {
       if (wish.revision <= (kept?.revision ?? -1)) return undefined
       crashPoint('before pause wish')
-      // Until they go on again, those who stood still before the first of several pauses are the ones to leave.
-      return { ...wish, ...(kept?.leave !== undefined && this.isPaused ? { leave: kept.leave } : {}) }
+      // Until all go on again, whoever stood still before the first of several pauses is left: the others we stopped.
+      return { ...wish, ...(kept?.leave === undefined ? {} : { leave: kept.leave }) }
     })
     if (this.#kept?.revision !== wish.revision || this.isSettled) return
     crashPoint('after pause wish')
@@ -90,7 +93,7 @@ export class Pausing {
   }
 
   get isSettled(): boolean {
-    return this.#kept === undefined || this.#kept.revision === this.#settled?.revision
+    return this.#kept === undefined || this.#kept.done === true || this.#kept.revision === this.#settled?.revision
   }
 
   /** Brings the tree a step nearer to what is wanted. @returns after how many milliseconds to go on */
@@ -99,6 +102,10 @@ export class Pausing {
     if (wish === undefined) return 0
     this.#looks += 1
     const isDone = wish.paused ? await this.#stop(wish, held) : await this.#goOn('resume', held)
+    if (isDone && !wish.paused) {
+      const { revision } = wish
+      await this.#update((kept) => (kept?.revision === revision ? { paused: false, revision, done: true } : undefined))
+    }
     if (isDone && wish.revision === this.#kept?.revision) this.#settled = wish
     return isDone ? 0 : Math.min(firstRetryMs * 1.5 ** this.#looks, retryMaxMs)
   }
@@ -149,14 +156,15 @@ export class Pausing {
   async #goOn(cause: RunEventData<'RunResumed'>['cause'], { tree, cgroup }: Held): Promise<boolean> {
     const { facts, readTable, crashPoint } = this.#options
     const thawed = cgroup?.freeze(false) ?? false
-    const table = await readTable()
-    const left = new Set(this.#kept?.leave ?? [])
-    // Those too that do not stand still yet: a SIGSTOP that waits for them is taken back.
-    for (const { entry } of outside(tree.observe(table), thawed)) {
-      if (!left.has(entryKey(entry))) signalProcess(entry, 'SIGCONT')
+    // Written before the first SIGSTOP: where it is not there, nobody got one.
+    const leave = this.#kept?.leave
+    const table = leave === undefined ? undefined : await readTable()
+    for (const { entry } of table === undefined ? [] : outside(tree.observe(table), thawed)) {
+      // Those too that do not stand still yet: a SIGSTOP that waits for them is taken back.
+      if (!leave?.includes(entryKey(entry))) signalProcess(entry, 'SIGCONT')
     }
     crashPoint('after go-on signals')
-    if (cause === 'resume' && !table.conclusive && this.#looks < looksMax) return false
+    if (cause === 'resume' && table?.conclusive === false && this.#looks < looksMax) return false
     const request = facts.latest('RunPaused')?.request
     if (request !== undefined && this.isPaused) await facts.emit([{ type: 'RunResumed', data: { request, cause } }])
     return true

@@ -84,10 +84,10 @@ describe.each(['auto', 'off'] as const)('a pause, cgroups %s', (cgroups) => {
   it('a whole family stands still: other sessions, daemons, those who ignore signals; whoever had stopped stays so', async () => {
     const run = await world.launch(['sh', tree('family.sh')])
     const members = await world.members(run.runId, 6)
-    const stoppedByItself = await waitUntil(
-      () => members.filter((member) => stateOf(member) === 'T'),
-      'the one that stops itself',
-    )
+    const stoppedByItself = await waitUntil(() => {
+      const stopped = members.filter((member) => stateOf(member) === 'T')
+      return stopped.length > 0 && stopped
+    }, 'the one that stops itself')
     await pause(run)
     if (!(await freezes())) expect(members.map(stateOf).filter(runs)).toEqual([])
     await ask(run, false)
@@ -141,6 +141,30 @@ describe.each(['auto', 'off'] as const)('a pause, cgroups %s', (cgroups) => {
     expect(count(run, 'RunPaused')).toBe(count(run, 'RunResumed'))
     const before = beats(run)
     await waitUntil(() => beats(run) > before, 'the run to go on still')
+  })
+
+  it('pauses that are taken back before they are done leave nobody behind, and wake nobody who had stopped by itself', async () => {
+    const run = await world.launch(['sh', tree('family.sh')])
+    const members = await world.members(run.runId, 6)
+    const stoppedByItself = await waitUntil(() => {
+      const stopped = members.filter((member) => stateOf(member) === 'T')
+      return stopped.length > 0 && stopped
+    }, 'the one that stops itself')
+    for (let time = 0; time < 10; time += 1) {
+      const wishes = [ask(run, true), ask(run, false), ask(run, true)]
+      await Promise.all(wishes)
+    }
+    await ask(run, false)
+    await looks(run)
+    await waitUntil(
+      () => members.filter((member) => stateOf(member) === 'T').length <= stoppedByItself.length,
+      'all others to go on',
+    )
+    expect(members.filter((member) => stateOf(member) === 'T')).toEqual(stoppedByItself)
+    await world.restart()
+    await world.fact(run.runId, 'RunAdopted')
+    await looks(run)
+    expect(members.filter((member) => stateOf(member) === 'T')).toEqual(stoppedByItself)
   })
 
   it('[R14] another host finds it paused, leaves it so, and lets it go on when asked', async () => {
