@@ -106,7 +106,9 @@ async function killInSection(runId: RunId, idempotencyKey: string): Promise<void
     await control.killRun(context(), { runId, idempotencyKey, waitFor: 'ACCEPTED' })
   }
   await waitUntil(() => has(runId, 'KillDeferred'), `the kill of ${runId} to wait`, 20_000)
-  writeFileSync(join(dataDirectory, 'host/workspaces', runId, 'leave'), '')
+  const workspace = join(dataDirectory, 'host/workspaces', runId)
+  // Of a run that was cleaned up by a server before this one nothing is there.
+  if (existsSync(workspace)) writeFileSync(join(workspace, 'leave'), '')
   await finished(runId)
 }
 
