@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { stat } from 'node:fs/promises'
-import { userInfo } from 'node:os'
 import { join } from 'node:path'
 import type { LocalKillOptions, LocalKillResult } from './cli/composed.ts'
+import { answers } from './cli/connection.ts'
 import { createAuditLog } from './control/audit-log.ts'
 import { type AuditSpool, createAuditSpool, leaveBesideSpool } from './control/audit-spool.ts'
 import type { RequestContext } from './control/control.ts'
@@ -14,6 +14,7 @@ import type { NewEvent } from './domain/event.ts'
 import type { HostLink } from './domain/host-link.ts'
 import { runIdSchema } from './domain/ids.ts'
 import { StoreUnavailable } from './event-store/event-store.ts'
+import { ownAccount } from './host/accounts.ts'
 import { createHost } from './host/host.ts'
 import { DataDirectoryError, prepareDataDirectory, resolveDataDirectory } from './os/data-directory.ts'
 import { type Claim, claimDataDirectory, type Owner } from './os/ownership.ts'
@@ -132,17 +133,6 @@ async function claimSoon(directory: string, { timeoutMs, signal }: LocalKillOpti
   }
 }
 
-const answerLimitMs = 3_000
-
-async function answers(url: string): Promise<boolean> {
-  try {
-    await fetch(`${url}/livez`, { signal: AbortSignal.timeout(answerLimitMs) })
-    return true
-  } catch {
-    return false
-  }
-}
-
 function heldByOther(directory: string, { by, reason }: Extract<Claim, { ok: false }>): Refused {
   const who = by === undefined ? 'Another Runwarden' : `${by.url ?? 'Another Runwarden'} (pid ${by.identity.pid})`
   const message = `${who} holds the data directory ${directory}, and does not answer. Nothing was signalled.`
@@ -203,7 +193,10 @@ async function ask(host: HostLink, spool: AuditSpool, options: LocalKillOptions)
   )
 }
 
-const requester = (): RequestContext => ({ actor: { kind: 'user', id: userName() }, correlationId: randomUUID() })
+const requester = (): RequestContext => ({
+  actor: { kind: 'user', id: ownAccount().name },
+  correlationId: randomUUID(),
+})
 
 const attemptOf = ({ runId, reason, idempotencyKey }: LocalKillOptions) => ({
   ...{ action: 'killRun' as const, target: runId, reason },
@@ -222,15 +215,6 @@ const noStore = {
 function postmasterOf(directory: string) {
   const serving = whoServes(join(directory, 'postgres', 'cluster'))
   return serving.state === 'running' ? serving.identity : undefined
-}
-
-/** Some accounts have a number only. */
-function userName(): string {
-  try {
-    return userInfo().username
-  } catch {
-    return `uid ${process.getuid?.()}`
-  }
 }
 
 function warningsOnly(warn: (line: string) => void): Log {

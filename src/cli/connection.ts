@@ -38,7 +38,7 @@ export function connect(options: ServerOptions, env: Readonly<Record<string, str
   return {
     url: server.url,
     isThisMachine: server.isThisMachine,
-    answers: () => answers(server),
+    answers: () => answers(server.url),
     request: (document, variables = {}, limits = {}) => request(server, document, variables, limits),
     subscribe: (...subscription) => subscribe(server, ...subscription),
   }
@@ -49,7 +49,8 @@ export class ServerUnreachable extends CliError {}
 
 const livenessLimitMs = 5_000
 
-async function answers({ url }: Located): Promise<boolean> {
+/** Whether something serves there and reacts. @param url without a slash at its end */
+export async function answers(url: string): Promise<boolean> {
   try {
     await fetch(`${url}/livez`, { signal: AbortSignal.timeout(livenessLimitMs) })
     return true

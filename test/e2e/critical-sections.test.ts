@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { spawnCli } from '../support/cli.ts'
 import { expectIntact, git, heldRepository } from '../support/git.ts'
-import { graphql } from '../support/graphql-client.ts'
 import { makeServerDirectory, startTestServer, type TestServer } from '../support/server.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -23,11 +22,7 @@ afterAll(async () => {
   await directory.remove()
 }, 60_000)
 
-const ask = async (document: string, variables: Record<string, unknown>) => {
-  const answer = await graphql(server.url, server.token, document, variables)
-  expect(answer.errors).toBeUndefined()
-  return answer.data
-}
+const ask = (document: string, variables: object) => server.ask(document, variables)
 const place = () => {
   places += 1
   const path = join(directory.path, `place-${places}`)

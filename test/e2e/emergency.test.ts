@@ -6,7 +6,6 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { ProcessIdentity } from '../../src/domain/process-identity.ts'
 import { exists, isAlive, readIdentity, readStat } from '../../src/os/process-identity.ts'
 import { whoServes } from '../../src/postgres/postmaster.ts'
-import { graphql } from '../support/graphql-client.ts'
 import { killThoseOf } from '../support/host-world.ts'
 import { startProgram } from '../support/program.ts'
 import { makeServerDirectory, markedProcesses, startTestServer, type TestServer } from '../support/server.ts'
@@ -26,11 +25,7 @@ afterAll(async () => {
   await directory.remove()
 })
 
-async function ask(document: string, variables: object) {
-  const answer = await graphql(server.url, server.token, document, { ...variables })
-  expect(answer.errors).toBeUndefined()
-  return answer.data
-}
+const ask = (document: string, variables: object) => server.ask(document, variables)
 
 /** A run that SIGTERM does not end, once all of it is there. */
 async function startRun(policy: object = {}): Promise<string> {

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { graphql } from '../support/graphql-client.ts'
 import { makeServerDirectory, markedProcesses, startTestServer, type TestServer } from '../support/server.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -20,11 +19,7 @@ afterAll(async () => {
   await directory.remove()
 }, 60_000)
 
-const ask = async (document: string, variables: Record<string, unknown>) => {
-  const answer = await graphql(server.url, server.token, document, variables)
-  expect(answer.errors).toBeUndefined()
-  return answer.data
-}
+const ask = (document: string, variables: object) => server.ask(document, variables)
 
 async function start(script: string, policy: object): Promise<string> {
   const document = `mutation ($input: StartRunInput!) {

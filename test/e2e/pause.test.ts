@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { RunDetails } from '../../src/cli/answers.ts'
-import { cli as runCli } from '../support/cli.ts'
+import { cliOf } from '../support/cli.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { graphql } from '../support/graphql-client.ts'
 import {
@@ -34,13 +34,7 @@ afterAll(async () => {
   await database?.drop()
 })
 
-const cli = (...argv: string[]) => runCli(argv, { env: { RUNWARDEN_URL: server.url, RUNWARDEN_TOKEN: server.token } })
-async function ok(...argv: string[]): Promise<string> {
-  const { code, stdout, stderr } = await cli(...argv)
-  expect({ code, stderr: code === 0 ? '' : stderr }, argv.join(' ')).toEqual({ code: 0, stderr: '' })
-  return stdout.trim()
-}
-const json = async (...argv: string[]) => JSON.parse(await ok(...argv, '--json'))
+const { cli, ok, json } = cliOf(() => server)
 const show = (id: string): Promise<RunDetails> => json('show', id)
 const stuckSoon = ['--warn-after', '1s', '--slow-after', '1s', '--stuck-after', '2s', '--total-timeout', '2s']
 const beating = 'trap "exit 7" TERM; while :; do echo beat; sleep 0.05; done'

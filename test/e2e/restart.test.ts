@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { graphql } from '../support/graphql-client.ts'
 import {
   databaseUrlOf,
   makeServerDirectory,
@@ -27,11 +26,7 @@ afterAll(async () => {
   await database?.drop()
 })
 
-async function ask(document: string, variables: object) {
-  const answer = await graphql(server.url, server.token, document, { ...variables })
-  expect(answer.errors).toBeUndefined()
-  return answer.data
-}
+const ask = (document: string, variables: object) => server.ask(document, variables)
 
 const startRun = async (input: object): Promise<string> => {
   const { startRun } = await ask(

@@ -2,7 +2,6 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { graphql } from '../support/graphql-client.ts'
 import {
   allMarkedProcesses,
   databaseUrlOf,
@@ -32,11 +31,7 @@ afterAll(async () => {
   await database?.drop()
 })
 
-async function ask(document: string, variables: object) {
-  const answer = await graphql(server.url, server.token, document, { ...variables })
-  expect(answer.errors).toBeUndefined()
-  return answer.data
-}
+const ask = (document: string, variables: object) => server.ask(document, variables)
 
 /** With a child in a session of its own. */
 async function start(): Promise<string> {

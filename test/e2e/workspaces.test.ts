@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { git, makeRepository } from '../support/git-repository.ts'
-import { graphql } from '../support/graphql-client.ts'
 import { databaseUrlOf, makeServerDirectory, startTestServer, type TestServer } from '../support/server.ts'
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -24,11 +23,7 @@ afterAll(async () => {
   await database?.drop()
 })
 
-async function ask(document: string, variables: object) {
-  const answer = await graphql(server.url, server.token, document, { ...variables })
-  expect(answer.errors).toBeUndefined()
-  return answer.data
-}
+const ask = (document: string, variables: object) => server.ask(document, variables)
 
 const runFields = `id status workspacePath workspace { kind path repository branch } failure { code }
   salvage { path branch head patchBytes files leftOutCount leftOut { path reason } keep } cleanup { status }`

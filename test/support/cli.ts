@@ -29,6 +29,18 @@ export async function cli(argv: string[], { env = {}, terminal, composed = {} }:
   return { code, stdout: stdout.text(), stderr: stderr.text() }
 }
 
+/** The command line against a server that is there: `ok` for what must succeed, `json` for its parsed answer. */
+export function cliOf(server: () => { url: string; token: string }) {
+  const run = (...argv: string[]) =>
+    cli(argv, { env: { RUNWARDEN_URL: server().url, RUNWARDEN_TOKEN: server().token } })
+  async function ok(...argv: string[]): Promise<string> {
+    const { code, stdout, stderr } = await run(...argv)
+    if (code !== 0) throw new Error(`runwarden ${argv.join(' ')} ended with ${code}: ${stderr}`)
+    return stdout.trim()
+  }
+  return { cli: run, ok, json: async (...argv: string[]) => JSON.parse(await ok(...argv, '--json')) }
+}
+
 async function unexpected(): Promise<never> {
   throw new Error('this command is not expected to be called here')
 }

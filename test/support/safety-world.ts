@@ -2,7 +2,6 @@ import { accessSync, chownSync, constants, mkdirSync, readdirSync, rmdirSync, st
 import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
 import { openCgroupBase, removeCgroupBase } from '../../src/host/cgroup.ts'
-import { graphql } from './graphql-client.ts'
 import { killThoseOf } from './host-world.ts'
 import { makeServerDirectory, markedProcesses, startTestServer, type TestServer } from './server.ts'
 import { waitUntil } from './wait-until.ts'
@@ -66,11 +65,7 @@ export async function openSafetyWorld(isolation: Isolation) {
     within: delegated === undefined ? [] : ['sh', '-c', enter, delegated, 'setpriv', ...dropTo(nobody)],
   })
 
-  async function ask(document: string, variables: object = {}, token: string | undefined = server.token) {
-    const answer = await graphql(server.url, token, document, { ...variables })
-    expect(answer.errors).toBeUndefined()
-    return answer.data
-  }
+  const { ask } = server
 
   async function start(command: string[], more: object = {}): Promise<string> {
     const { startRun } = await ask(

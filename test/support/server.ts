@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { ProcessIdentity } from '../../src/domain/process-identity.ts'
 import { exists, readIdentity } from '../../src/os/process-identity.ts'
 import type { TestDatabase } from './database.ts'
+import { graphql } from './graphql-client.ts'
 import { makeTemporaryDirectory } from './temporary-directory.ts'
 import { waitUntil } from './wait-until.ts'
 
@@ -18,6 +19,9 @@ export type TestServer = {
   readonly identity: ProcessIdentity
   /** What it has written so far. */
   output(): string
+  /** One operation with the admin's token. @throws where it has errors */
+  // biome-ignore lint/suspicious/noExplicitAny: each test knows the shape of what it asks for
+  ask(document: string, variables?: object): Promise<any>
   /** SIGTERM, then waits for its end. Runs live on. */
   stop(): Promise<void>
   /** SIGKILL, then waits for its end. Its PostgreSQL and its runs live on. */
@@ -59,12 +63,18 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
     child.kill(signal)
     await once(child, 'exit')
   }
+  const token = readFileSync(join(dataDirectory, 'admin.token'), 'utf8').trim()
   return {
     url,
-    token: readFileSync(join(dataDirectory, 'admin.token'), 'utf8').trim(),
+    token,
     dataDirectory,
     identity,
     output,
+    async ask(document, variables = {}) {
+      const { data, errors } = await graphql(url, token, document, { ...variables })
+      if (errors !== undefined) throw new Error(JSON.stringify(errors))
+      return data
+    },
     stop: () => end('SIGTERM'),
     crash: () => end('SIGKILL'),
   }

@@ -70,18 +70,15 @@ export function addKill(program: Command, context: CliContext): void {
 
 async function kill(context: CliContext, id: string, options: Options, signal: AbortSignal): Promise<void> {
   const server = context.connect(options)
-  const mayGoWithout = options.emergency === true && server.isThisMachine
-  if (mayGoWithout && !(await server.answers())) {
-    if (await killWithoutServer(context, server.url, id, options, signal)) return
-    context.screen.say('A server has come up meanwhile: asking it.')
-    return killThrough(context, context.connect(options), id, options, signal)
-  }
+  if (!(options.emergency && server.isThisMachine)) return killThrough(context, server, id, options, signal)
   try {
-    await killThrough(context, server, id, options, signal)
+    if (await server.answers()) return await killThrough(context, server, id, options, signal)
   } catch (error) {
-    if (!(mayGoWithout && error instanceof ServerUnreachable)) throw error
-    if (!(await killWithoutServer(context, server.url, id, options, signal))) throw error
+    if (!(error instanceof ServerUnreachable)) throw error
   }
+  if (await killWithoutServer(context, server.url, id, options, signal)) return
+  context.screen.say('A server has come up meanwhile: asking it.')
+  await killThrough(context, context.connect(options), id, options, signal)
 }
 
 async function killThrough(

@@ -1,13 +1,11 @@
 import { realpathSync } from 'node:fs'
-import { lstat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import type { FactBody } from '../../domain/host-link.ts'
-import { isGone } from '../../os/process-identity.ts'
-import { type Account, findAccount } from '../accounts.ts'
 import type { CleanupRun } from '../cleanup.ts'
+import { accountOf } from './account.ts'
 import { gitDirectoriesOf, removeStaleLocks } from './locks.ts'
 import { occupantsOf, occupantText } from './occupants.ts'
-import { removeTree } from './remove.ts'
+import { isThere, removeTree } from './remove.ts'
 import { salvageWorkspace } from './salvage.ts'
 import { forgetWorktree, readWorktree } from './worktree.ts'
 
@@ -26,15 +24,6 @@ const existingPath = ({ work }: CleanupRun): string | null => {
   return work.launch.workspace.kind === 'EXISTING' ? work.launch.workspace.path : null
 }
 
-/** Another than ours. */
-function accountOf({ work }: CleanupRun): Account | undefined {
-  const name = work.kind === 'launch' ? work.launch.runAs : undefined
-  if (name === undefined) return undefined
-  const account = findAccount(name)
-  if (account === undefined) throw new Error(`This machine has no account ${name} any more, which the run had.`)
-  return account
-}
-
 export async function removeLocks(run: CleanupRun): Promise<string> {
   const { facts, paths, signal } = run
   const existing = existingPath(run)
@@ -46,13 +35,13 @@ export async function removeLocks(run: CleanupRun): Promise<string> {
   if (directories.length === 0) return 'it worked in no git repository'
   const from = Date.parse(facts.latest('RunStarted')?.startedAt ?? '')
   const to = Date.parse(facts.occurredAt('TreeGone') ?? '')
-  return removeStaleLocks({ directories, account: accountOf(run), from, to, signal })
+  return removeStaleLocks({ directories, account: accountOf(run.work), from, to, signal })
 }
 
 export async function salvage(run: CleanupRun): Promise<string | { detail: string; facts: FactBody[] }> {
   const { paths, facts, salvageMaxBytes: maxBytes, signal } = run
   const runId = basename(paths.directory)
-  const kept = await salvageWorkspace({ runId, paths, account: accountOf(run), maxBytes, signal })
+  const kept = await salvageWorkspace({ runId, paths, account: accountOf(run.work), maxBytes, signal })
   if (kept === undefined) return 'there was nothing to keep'
   const told: FactBody[] = facts.has('WorkspaceSalvaged') ? [] : [{ type: 'WorkspaceSalvaged', data: kept }]
   return { detail: `what was in the workspace is kept in ${kept.path}`, facts: told }
@@ -84,15 +73,5 @@ export async function removeWorktree(run: CleanupRun): Promise<string> {
   const record = await readWorktree(paths)
   if (record === undefined) return 'none was made'
   if (await isThere(paths.workspace)) return 'kept, as its directory was'
-  return forgetWorktree(record, paths, accountOf(run), signal)
-}
-
-async function isThere(path: string): Promise<boolean> {
-  try {
-    await lstat(path)
-    return true
-  } catch (error) {
-    if (isGone(error)) return false
-    throw error
-  }
+  return forgetWorktree(record, paths, accountOf(run.work), signal)
 }

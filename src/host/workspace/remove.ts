@@ -24,7 +24,7 @@ export async function removeTree(path: string, trash: string, signal?: AbortSign
   return wasThere
 }
 
-async function isThere(path: string): Promise<boolean> {
+export async function isThere(path: string): Promise<boolean> {
   try {
     await lstat(path)
     return true

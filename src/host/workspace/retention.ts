@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import type { DesiredRun } from '../../domain/host-link.ts'
 import { runIdSchema } from '../../domain/ids.ts'
 import { isGone } from '../../os/process-identity.ts'
-import { findAccount } from '../accounts.ts'
 import { Bell } from '../bell.ts'
 import type { Clock, Log } from '../clock.ts'
 import { type RunPaths, readJson, runPaths } from '../run-directory.ts'
+import { accountOf } from './account.ts'
 import { command, failureOf } from './command.ts'
 import { occupantsOf } from './occupants.ts'
 import { removeTree } from './remove.ts'
@@ -79,11 +79,8 @@ async function remove({ path, trash, runId }: Kept, { hostDirectory, signal }: R
 async function forget(paths: RunPaths, signal: AbortSignal): Promise<void> {
   const record = await readWorktree(paths)
   const desired = await readJson<DesiredRun>(paths.desired)
-  if (record === undefined || desired?.work.kind !== 'launch') return
-  const name = desired.work.launch.runAs
-  const account = name === undefined ? undefined : findAccount(name)
-  if (name !== undefined && account === undefined) throw new Error(`This machine has no account ${name} any more.`)
-  await forgetWorktree(record, paths, account, signal)
+  if (record === undefined || desired === undefined) return
+  await forgetWorktree(record, paths, accountOf(desired.work), signal)
 }
 
 async function keptBy({ hostDirectory, signal }: RetentionOptions): Promise<Kept[]> {
