@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type pg from 'pg'
 import { allProjections } from '../../projections/all.ts'
@@ -124,7 +125,7 @@ export async function disagreements(records: ReadonlyMap<RunId, RunRecord>, pool
   for (const { run_id, pid, status, state: row } of rows) {
     const state = records.get(run_id)?.state
     const live = marked.get(run_id) ?? []
-    const told = JSON.stringify({ pid, status, live, root: state?.root?.pid })
+    const told = JSON.stringify({ pid, status, live: live.map(described), root: state?.root?.pid })
     if (state === undefined) faults.push(`${run_id}: a row without events`)
     else if (!isDeepStrictEqual(row, asJson(state)))
       faults.push(`${run_id}: another row in runs: ${differences(row, state)}`)
@@ -137,6 +138,18 @@ export async function disagreements(records: ReadonlyMap<RunId, RunRecord>, pool
     }
   }
   return faults
+}
+
+/** What tells whose process it is, and whether it still is one. */
+function described(pid: number): string {
+  try {
+    const [stat, cgroup, command] = ['stat', 'cgroup', 'cmdline'].map((name) =>
+      readFileSync(`/proc/${pid}/${name}`, 'utf8'),
+    )
+    return [stat?.split(' ').slice(0, 8).join(' '), cgroup?.trim(), command?.replaceAll('\0', ' ')].join('; ')
+  } catch (error) {
+    return `${pid}: ${(error as Error).message}`
+  }
 }
 
 const asJson = (value: unknown) => JSON.parse(JSON.stringify(value))
