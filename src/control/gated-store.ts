@@ -31,6 +31,18 @@ export function gatedStore(store: EventStore, away: () => string | undefined): E
       assertOpen()
       return store.head()
     },
+    async setRetention(stream, retention) {
+      assertOpen()
+      return store.setRetention(stream, retention)
+    },
+    async retire(signal) {
+      assertOpen()
+      return store.retire(signal)
+    },
+    async stats() {
+      assertOpen()
+      return store.stats()
+    },
     storeId: () => store.storeId(),
     close: () => store.close(),
   }

@@ -1,5 +1,5 @@
 import type { NewEvent } from '../domain/event.ts'
-import type { ExpectedRevision } from './event-store.ts'
+import type { ExpectedRevision, Retention } from './event-store.ts'
 
 const name = /^[\x21-\x7e]{1,200}$/
 const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
@@ -46,6 +46,15 @@ export function encodeAppend(stream: string, events: readonly NewEvent[], expect
 /** In UTF-16 units: near enough for limits. */
 export const sizeOf = (events: readonly EncodedEvent[]) =>
   events.reduce((sum, { data, metadata }) => sum + data.length + metadata.length, 0)
+
+/** @throws TypeError for what no engine can keep to: a bug of the caller. */
+export function checkRetention(stream: string, { maxAgeMs, maxCount }: Retention): void {
+  checkStream(stream)
+  for (const limit of [maxAgeMs, maxCount]) {
+    if (limit === undefined || (Number.isSafeInteger(limit) && limit >= 1)) continue
+    throw new TypeError(`what is kept of ${stream} is limited by a whole number from 1, not ${limit}`)
+  }
+}
 
 function checkStream(stream: string): void {
   if (!name.test(stream)) {

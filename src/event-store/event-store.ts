@@ -46,6 +46,38 @@ export type EventBatch = {
   position: number
 }
 
+/** How much of a stream is kept; what is left out does not limit. */
+export type Retention = {
+  /** Events that were recorded longer ago go. Milliseconds; an engine may round up to seconds. */
+  maxAgeMs?: number
+  /** So many of the newest stay; at least 1. */
+  maxCount?: number
+}
+
+/** What a store can tell of itself; null: the engine cannot tell. */
+export type StoreStats = {
+  engine: 'postgresql' | 'kurrentdb'
+  /** Of the server. */
+  version: string | null
+  storeId: string
+  /** Position of the last event. */
+  head: number
+  /** That can be read. */
+  events: number | null
+  /** That retention has removed. */
+  retiredEvents: number | null
+  bytesOnDisk: number | null
+  streams: StreamKind[] | null
+  /** When the first event that is still there was recorded, and the last one. ISO 8601 UTC; null in an empty store. */
+  oldestAt: string | null
+  newestAt: string | null
+  /** Mean of the last minute. */
+  appendedPerSecond: number | null
+}
+
+/** All streams whose names begin alike: `run`, `telemetry`, `audit`, … */
+export type StreamKind = { kind: string; streams: number; events: number; retired: number }
+
 /** The store could not be reached, or could not write (disk full). Nothing is known to be written; try again. */
 export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable'
@@ -73,6 +105,22 @@ export interface EventStore {
   subscribe(options: SubscribeOptions): AsyncIterable<EventBatch>
   /** Position of the last committed event; 0 in an empty store. */
   head(): Promise<number>
+  /**
+   * Replaces what was set before; `{}`: everything is kept. The stream need not exist yet. Events go from the oldest on,
+   * by `retire`; the others keep their revisions and positions, and a stream whose events are all gone still exists and
+   * goes on with its next revision. The ids of events that are gone are forgotten.
+   * @throws TypeError for what is no retention
+   */
+  setRetention(stream: string, retention: Retention): Promise<void>
+  /**
+   * Removes what retention does not keep, in small steps beside the appends, until there is nothing more to remove for
+   * now, or the signal aborts. After it `readStream` does not yield it; `readAll` and `subscribe` may, in an engine that
+   * frees the space by itself.
+   * @returns how many events were removed; 0 where the engine's server does it by itself.
+   */
+  retire(signal?: AbortSignal): Promise<number>
+  /** Takes up to a second in a store of millions of streams. */
+  stats(): Promise<StoreStats>
   /** Which store this is: a UUID made when the store was made. A data directory is bound to it. */
   storeId(): Promise<string>
   /** Ends subscriptions, lets appends under way finish, closes connections. */

@@ -122,11 +122,13 @@ function startLive(connection: DatabaseConnection, reader: Reader, pollMs: numbe
       tail = createTail(await reader.head())
       wakeSubscribers()
     }
-    const page: Page = await reader.page(tail.end, livePageSize)
-    if (page.position === tail.end) return false
+    const { end } = tail
+    const page: Page = await reader.page(end, livePageSize)
+    if (page.position === end) return false
     tail.add(page)
     wakeSubscribers()
-    return page.events.length === livePageSize
+    // By position, not by number of events: retention may have removed some of them.
+    return page.position >= end + livePageSize
   }
 
   async function pauseOrNudge(): Promise<void> {

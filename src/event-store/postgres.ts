@@ -5,6 +5,8 @@ import { type EventStore, StoreUnavailable } from './event-store.ts'
 import type { Call } from './postgres-append-batch.ts'
 import { createAppender, unavailable } from './postgres-appender.ts'
 import { createReader, type Query } from './postgres-reader.ts'
+import { createRetention } from './postgres-retention.ts'
+import { readStats } from './postgres-stats.ts'
 import { createSubscriptions } from './postgres-subscriptions.ts'
 
 export type PostgresEventStoreOptions = {
@@ -48,6 +50,7 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
 
   const reader = createReader(query)
   const subscriptions = createSubscriptions(connection, reader, pollMs)
+  const retention = createRetention(query)
   const appender = createAppender(call, subscriptions.nudge)
 
   let storeId: string | undefined
@@ -82,6 +85,9 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
     readAll: (after, options) => eachOrUnavailable(reader.all(after, options?.signal)),
     subscribe: subscriptions.subscribe,
     head: () => orUnavailable(reader.head()),
+    setRetention: (stream, limits) => orUnavailable(retention.set(stream, limits)),
+    retire: (signal) => orUnavailable(retention.retire(signal)),
+    stats: () => orUnavailable(readStats(query)),
     async storeId() {
       storeId ??= await orUnavailable(reader.storeId())
       return storeId
