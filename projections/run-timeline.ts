@@ -7,7 +7,7 @@ import type { Projection } from './projection.ts'
 /** Every lifecycle event of every run as a line that people can read. */
 export const runTimeline: Projection = {
   name: 'run_timeline',
-  version: 3,
+  version: 4,
   tables: ['run_timeline'],
   ddl: `
     CREATE TABLE run_timeline (

@@ -1,15 +1,14 @@
 import type pg from 'pg'
 import type { RecordedEvent } from '../src/domain/event.ts'
-import { evolve } from '../src/domain/evolve.ts'
+import { foldRun } from '../src/domain/fold-run.ts'
 import { type RunId, runOfStream } from '../src/domain/ids.ts'
-import { readRunEvent } from '../src/domain/run-events.ts'
 import type { RunState } from '../src/domain/run-state.ts'
 import type { Projection } from './projection.ts'
 
 /** Every run as the domain folds it, with columns for what lists filter and sort by. */
 export const runs: Projection = {
   name: 'runs',
-  version: 7,
+  version: 8,
   tables: ['runs'],
   // The free space lets most updates stay on their page and touch no index: a heartbeat changes none of the columns.
   ddl: `
@@ -34,9 +33,8 @@ async function fold(events: readonly RecordedEvent[], client: pg.ClientBase): Pr
   const after = new Map<RunId, RunState>()
   for (const event of events) {
     const runId = runOfStream(event.stream)
-    const runEvent = readRunEvent(event)
-    if (runId === undefined || runEvent === undefined) continue
-    const state = evolve(after.get(runId) ?? before.get(runId), runEvent)
+    if (runId === undefined) continue
+    const state = foldRun(after.get(runId) ?? before.get(runId), event)
     if (state !== undefined) after.set(runId, state)
   }
   if (after.size > 0) await save(client, [...after.values()])

@@ -1,7 +1,7 @@
 import type { RunEventEntry } from '../src/control/control.ts'
 import type { RecordedEvent } from '../src/domain/event.ts'
 import type { LaunchSpec } from '../src/domain/launch.ts'
-import { redactArguments } from '../src/domain/redact.ts'
+import { redactArguments, redactCommands } from '../src/domain/redact.ts'
 import { readRunEvent } from '../src/domain/run-events.ts'
 import { summarise } from '../src/domain/summary.ts'
 import { ActorType } from './actor.ts'
@@ -40,14 +40,19 @@ const RunEvent = builder.objectRef<RecordedEvent>('RunEvent').implement({
       description: 'What is known of it; its shape goes with `type` and `version`. Command lines are redacted.',
       resolve: (event) => shownData(event),
     }),
+    isKnown: t.boolean({
+      description: 'This Runwarden knows its type and version. One that only a newer one knows changes nothing here.',
+      resolve: (event) => readRunEvent(event) !== undefined,
+    }),
     summary: t.string({ description: 'One readable line.', resolve: (event) => summarise(event) }),
   }),
 })
 
 function shownData(event: RecordedEvent): unknown {
   const known = readRunEvent(event)
-  if (known?.type === 'RestartRequested') return { ...known.data, launch: shownLaunch(known.data.launch) }
-  if (known?.type !== 'RunRequested') return event.data
+  if (known === undefined) return redactCommands(event.data)
+  if (known.type === 'RestartRequested') return { ...known.data, launch: shownLaunch(known.data.launch) }
+  if (known.type !== 'RunRequested') return event.data
   const { launch, registered } = known.data
   return {
     ...known.data,

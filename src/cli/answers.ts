@@ -5,7 +5,7 @@ import type { PhaseKind } from '../domain/timeline.ts'
 
 /** The shapes that the documents of documents.ts ask for. Times are ISO 8601 UTC. */
 
-export type Actor = { kind: 'USER' | 'TOKEN' | 'RUN' | 'MONITOR' | 'HOST'; id: string }
+export type Actor = { kind: 'USER' | 'TOKEN' | 'RUN' | 'MONITOR' | 'HOST' | 'OTHER'; id: string }
 
 export type Policy = {
   preset: string
@@ -171,6 +171,7 @@ export type RunEvent = {
   correlationId: string
   causationId: string | null
   data: unknown
+  isKnown: boolean
   summary: string
 }
 

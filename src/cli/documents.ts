@@ -64,7 +64,7 @@ const workflowDetails = /* GraphQL */ `
 
 const eventFields = /* GraphQL */ `
   fragment EventFields on RunEvent {
-    id type version revision position occurredAt recordedAt actor { kind id } correlationId causationId data summary
+    id type version revision position occurredAt recordedAt actor { kind id } correlationId causationId data isKnown summary
   }`
 
 const canaryFields = /* GraphQL */ `

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import {
   type AlertEventBody,
+  alertEvents,
   alertStream,
   type RecordedAlertEvent,
   type RunAlertKind,
@@ -9,6 +10,7 @@ import {
 } from '../domain/alert-events.ts'
 import type { Actor, NewEvent } from '../domain/event.ts'
 import type { DueAlert } from '../domain/limits.ts'
+import { versionIn } from '../domain/read-event.ts'
 import type { RunState } from '../domain/run-state.ts'
 import type { EventStore } from '../event-store/event-store.ts'
 
@@ -32,7 +34,7 @@ export function createAlertLog(store: EventStore, actor: Actor, now: () => Date)
   async function append(run: RunState, kind: RunAlertKind, body: AlertEventBody, expected: number | 'no-stream') {
     const { correlationId, eventId: causationId } = run.cause
     const metadata = { eventId: randomUUID(), actor, correlationId, causationId, occurredAt: now().toISOString() }
-    const event: NewEvent = { ...body, v: 1, metadata }
+    const event: NewEvent = { ...body, v: versionIn(alertEvents, body.type), metadata }
     await store.append(alertStream(run.runId, kind), [event], expected)
   }
 

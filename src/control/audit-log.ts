@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import type { AuditEventBody } from '../domain/audit-events.ts'
+import { type AuditEventBody, auditEvents } from '../domain/audit-events.ts'
 import type { NewEvent } from '../domain/event.ts'
 import { auditStream, runIdSchema } from '../domain/ids.ts'
+import { versionIn } from '../domain/read-event.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
 import type { AuditSpool } from './audit-spool.ts'
 import type { RequestContext } from './control.ts'
@@ -116,7 +117,7 @@ const clipped = (attempt: Attempt): Attempt => ({
 function auditEvent(body: AuditEventBody, context: RequestContext, now: () => Date): NewEvent {
   return {
     ...body,
-    v: 1,
+    v: versionIn(auditEvents, body.type),
     metadata: {
       eventId: randomUUID(),
       actor: context.actor,

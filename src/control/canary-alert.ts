@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import { type AlertEventBody, readAlertEvent, severityOf } from '../domain/alert-events.ts'
+import { type AlertEventBody, alertEvents, readAlertEvent, severityOf } from '../domain/alert-events.ts'
 import { canaryWorkflow } from '../domain/canary-events.ts'
 import type { NewEvent } from '../domain/event.ts'
 import type { HostId } from '../domain/ids.ts'
+import { versionIn } from '../domain/read-event.ts'
 import type { EventStore } from '../event-store/event-store.ts'
 import type { CanaryResult } from './canary-log.ts'
 import type { RequestContext } from './control.ts'
@@ -22,7 +23,7 @@ export async function settleCanaryAlert(
   const body = changeOf(result, last?.type === 'AlertRaised')
   if (body === undefined) return
   const metadata = { eventId: randomUUID(), actor, correlationId, occurredAt: now().toISOString() }
-  const event: NewEvent = { ...body, v: 1, metadata }
+  const event: NewEvent = { ...body, v: versionIn(alertEvents, body.type), metadata }
   await store.append(stream, [event], last?.revision ?? 'no-stream')
 }
 

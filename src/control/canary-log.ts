@@ -5,12 +5,14 @@ import {
   type CanaryPhase,
   type CanaryTimings,
   type CanaryTrigger,
+  canaryEvents,
   canaryStream,
   type RecordedCanaryEvent,
   readCanaryEvent,
 } from '../domain/canary-events.ts'
 import type { Actor } from '../domain/event.ts'
 import type { HostId, RunId } from '../domain/ids.ts'
+import { versionIn } from '../domain/read-event.ts'
 import type { ProofLevel } from '../domain/receipt.ts'
 import type { EventStore } from '../event-store/event-store.ts'
 import type { RequestContext } from './control.ts'
@@ -54,7 +56,7 @@ export function createCanaryLog(store: EventStore, now: () => Date): CanaryLog {
   async function append(body: CanaryEventBody, { actor, correlationId }: RequestContext): Promise<string> {
     const occurredAt = now().toISOString()
     const metadata = { eventId: randomUUID(), actor, correlationId, occurredAt }
-    await store.append(canaryStream, [{ ...body, v: 1, metadata }], 'any')
+    await store.append(canaryStream, [{ ...body, v: versionIn(canaryEvents, body.type), metadata }], 'any')
     return occurredAt
   }
 

@@ -1,7 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import type { NewEvent } from '../domain/event.ts'
+import { versionIn } from '../domain/read-event.ts'
 import { versionOf, type WorkflowVersion } from '../domain/workflow.ts'
-import { type RecordedWorkflowEvent, type WorkflowDefinition, workflowStream } from '../domain/workflow-events.ts'
+import {
+  type RecordedWorkflowEvent,
+  type WorkflowDefinition,
+  workflowEvents,
+  workflowStream,
+} from '../domain/workflow-events.ts'
 import type { DefineWorkflowResult, RequestContext } from './control.ts'
 import { defineWorkflowInputSchema, parseInput } from './inputs.ts'
 import { sameJson } from './same-json.ts'
@@ -73,7 +79,7 @@ const defined = (
   now: () => Date,
 ): WorkflowDefined => ({
   type: 'WorkflowDefined',
-  v: 1,
+  v: versionIn(workflowEvents, 'WorkflowDefined'),
   data,
   metadata: { eventId: randomUUID(), actor, correlationId, occurredAt: now().toISOString() },
 })

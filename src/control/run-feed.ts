@@ -1,8 +1,9 @@
 import type { RecordedEvent } from '../domain/event.ts'
+import { foldRun } from '../domain/fold-run.ts'
 import { type RunId, runOfStream } from '../domain/ids.ts'
 import type { RunState } from '../domain/run-state.ts'
 import type { EventStore } from '../event-store/event-store.ts'
-import { fold, loadRun } from './run-log.ts'
+import { loadRun } from './run-log.ts'
 
 /** One live subscription to all lifecycle streams, shared by everybody who waits for a run. */
 export type RunFeed = {
@@ -42,7 +43,7 @@ export function createRunFeed(store: EventStore): RunFeed {
     const apply = (event: RecordedEvent) => {
       if (seen === undefined || event.revision <= seen.state.revision) return
       try {
-        seen = { state: fold(seen.state, event) ?? seen.state, position: event.position }
+        seen = { state: foldRun(seen.state, event) ?? seen.state, position: event.position }
         if (reached(seen.state)) resolve()
       } catch (error) {
         // An event that cannot be read concerns those who wait for this run, and nobody else.

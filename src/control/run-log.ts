@@ -1,13 +1,8 @@
-import type { EventMetadata, RecordedEvent } from '../domain/event.ts'
+import type { EventMetadata } from '../domain/event.ts'
 import { evolve } from '../domain/evolve.ts'
+import { foldRun } from '../domain/fold-run.ts'
 import { type RunId, runStream, telemetryStream } from '../domain/ids.ts'
-import {
-  type NewRunEvent,
-  type RecordedRunEvent,
-  type RunEventBody,
-  readRunEvent,
-  runEventVersion,
-} from '../domain/run-events.ts'
+import { type NewRunEvent, type RecordedRunEvent, type RunEventBody, runEventVersion } from '../domain/run-events.ts'
 import type { RunState } from '../domain/run-state.ts'
 import type { EventStore } from '../event-store/event-store.ts'
 
@@ -28,7 +23,7 @@ export async function loadRun(store: EventStore, runId: RunId): Promise<LoadedRu
   for await (const event of store.readStream(runStream(runId))) {
     if (event.revision === 0) order = event.position
     position = event.position
-    state = fold(state, event)
+    state = foldRun(state, event)
   }
   return state === undefined ? undefined : { state, order, position }
 }
@@ -38,14 +33,6 @@ export async function lastTelemetrySequence(store: EventStore, runId: RunId): Pr
   const last = store.readStream(telemetryStream(runId), { direction: 'backwards', maxCount: 1 })
   for await (const event of last) return event.metadata.fact?.sequence ?? 0
   return 0
-}
-
-export function fold(state: RunState | undefined, event: RecordedEvent): RunState | undefined {
-  const runEvent = readRunEvent(event)
-  if (runEvent !== undefined) return evolve(state, runEvent)
-  // Of a newer version, and nothing to us; yet the stream is longer by it, which appends are checked against.
-  const isLifecycle = state !== undefined && event.stream === runStream(state.runId)
-  return isLifecycle ? { ...state, revision: event.revision } : state
 }
 
 export const envelope = (body: RunEventBody, metadata: EventMetadata): NewRunEvent =>

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { NewEvent, RecordedEvent } from './event.ts'
 import { type RunId, runIdSchema } from './ids.ts'
-import { readEvent } from './read-event.ts'
+import { type EventFamily, readEvent } from './read-event.ts'
 import { evidenceSchema } from './run-events.ts'
 
 /** What people are alerted to about a run. Each at most once at a time per run. */
@@ -38,6 +38,8 @@ export const alertEventSchemas = {
   AlertResolved: z.object({ why: z.string().max(1000) }),
 } as const
 
+export const alertEvents: EventFamily<typeof alertEventSchemas> = { schemas: alertEventSchemas, upcasters: {} }
+
 export type AlertEventType = keyof typeof alertEventSchemas
 export type AlertEventBody = {
   [Type in AlertEventType]: { type: Type; data: z.infer<(typeof alertEventSchemas)[Type]> }
@@ -57,5 +59,5 @@ export const alertStream = (runId: RunId, kind: RunAlertKind) => `alert-${alertK
 
 /** undefined for an event that is no alert's. @throws Error when the data does not fit its schema. */
 export function readAlertEvent(event: RecordedEvent): RecordedAlertEvent | undefined {
-  return readEvent(alertEventSchemas, event)
+  return readEvent(alertEvents, event)
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import type { RecordedEvent } from './event.ts'
-import { readEvent } from './read-event.ts'
+import { type EventFamily, readEvent } from './read-event.ts'
 
 /** What somebody can try. A name of a mutation, as people know it. */
 export const auditActions = [
@@ -16,12 +16,14 @@ export const auditActions = [
   'rebuildProjections',
   'runCanary',
 ] as const
+export type AuditAction = (typeof auditActions)[number]
 
 export const auditEventSchemas = {
   /** Recorded before anything is done. */
   ActionAttempted: z.object({
     attemptId: z.uuid(),
-    action: z.enum(auditActions),
+    /** An {@link AuditAction}, or one that only a newer Runwarden knows. */
+    action: z.string().min(1).max(100),
     /** What it was aimed at, as it was given; at most 200 characters. */
     target: z.string().max(200).nullable(),
     reason: z.string().max(2000).nullable(),
@@ -39,15 +41,22 @@ export const auditEventSchemas = {
   }),
 } as const
 
+export const auditEvents: EventFamily<typeof auditEventSchemas> = {
+  schemas: auditEventSchemas,
+  // Version 1 took only the actions that there were then: each new one would have stopped every older reader.
+  upcasters: { ActionAttempted: [(data) => data] },
+}
+
 export type AuditEventType = keyof typeof auditEventSchemas
-export type AuditEventBody = {
-  [Type in AuditEventType]: { type: Type; data: z.infer<(typeof auditEventSchemas)[Type]> }
-}[AuditEventType]
+type DataOf<Type extends AuditEventType> = z.infer<(typeof auditEventSchemas)[Type]>
+export type AuditEventBody =
+  | { type: 'ActionAttempted'; data: DataOf<'ActionAttempted'> & { action: AuditAction } }
+  | { type: 'ActionCompleted'; data: DataOf<'ActionCompleted'> }
 export type RecordedAuditEvent = {
-  [Type in AuditEventType]: RecordedEvent<Type, z.infer<(typeof auditEventSchemas)[Type]>>
+  [Type in AuditEventType]: RecordedEvent<Type, DataOf<Type>>
 }[AuditEventType]
 
 /** undefined for an event that is none of the audit's. @throws Error when the data does not fit its schema. */
 export function readAuditEvent(event: RecordedEvent): RecordedAuditEvent | undefined {
-  return readEvent(auditEventSchemas, event)
+  return readEvent(auditEvents, event)
 }

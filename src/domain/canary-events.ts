@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { RecordedEvent } from './event.ts'
 import { hostIdSchema, runIdSchema } from './ids.ts'
-import { readEvent } from './read-event.ts'
+import { type EventFamily, readEvent } from './read-event.ts'
 import { proofLevelSchema } from './receipt.ts'
 
 /** All canaries of all hosts are in one stream. */
@@ -53,6 +53,8 @@ export const canaryEventSchemas = {
   CanarySkipped: z.object({ ...which, why: z.string().max(1000) }),
 } as const
 
+export const canaryEvents: EventFamily<typeof canaryEventSchemas> = { schemas: canaryEventSchemas, upcasters: {} }
+
 export type CanaryEventBody = {
   [Type in keyof typeof canaryEventSchemas]: { type: Type; data: z.infer<(typeof canaryEventSchemas)[Type]> }
 }[keyof typeof canaryEventSchemas]
@@ -64,5 +66,5 @@ export type RecordedCanaryEvent = {
 
 /** undefined for an event that is no canary's. @throws Error when the data does not fit its schema. */
 export function readCanaryEvent(event: RecordedEvent): RecordedCanaryEvent | undefined {
-  return readEvent(canaryEventSchemas, event)
+  return readEvent(canaryEvents, event)
 }

@@ -43,6 +43,21 @@ export function redactArguments(argv: readonly string[]): string[] {
   })
 }
 
+/** JSON of a shape that is not known, in which every list of texts called `command` is taken for an argv. */
+export function redactCommands(data: unknown): unknown {
+  if (Array.isArray(data)) return data.map(redactCommands)
+  if (data === null || typeof data !== 'object') return data
+  return Object.fromEntries(
+    Object.entries(data).map(([key, value]) => [
+      key,
+      isArgv(key, value) ? redactArguments(value) : redactCommands(value),
+    ]),
+  )
+}
+
+const isArgv = (key: string, value: unknown): value is string[] =>
+  key === 'command' && Array.isArray(value) && value.every((argument) => typeof argument === 'string')
+
 /**
  * One line for people from an argv, without the values of secret-sounding options.
  * @returns at most `max` characters

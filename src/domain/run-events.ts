@@ -12,7 +12,7 @@ import { labelsSchema } from './labels.ts'
 import { launchSpecSchema } from './launch.ts'
 import { policySchema } from './policy.ts'
 import { processIdentitySchema } from './process-identity.ts'
-import { readEvent } from './read-event.ts'
+import { type EventFamily, readEvent, versionsIn } from './read-event.ts'
 import { proofLevelSchema, receiptSchema, rootExitSchema } from './receipt.ts'
 import { limitReportsSchema } from './resource-limits.ts'
 import { salvageSchema } from './salvage.ts'
@@ -249,52 +249,18 @@ export type RecordedRunEvent = OfType<'recorded'>
 /** Type and data: what a decision yields, before an envelope is put around it. */
 export type RunEventBody = { [Type in RunEventType]: { type: Type; data: RunEventData<Type> } }[RunEventType]
 
-/** Version that is written today. A change of shape raises it and adds an upcaster. */
-export const runEventVersion: { readonly [Type in RunEventType]: number } = {
-  RunRequested: 1,
-  RunStarted: 1,
-  RunAdopted: 1,
-  SamplingInterrupted: 1,
-  PhaseChanged: 1,
-  TurnCompleted: 1,
-  CriticalSectionEntered: 1,
-  CriticalSectionExited: 1,
-  RunClassified: 1,
-  KillRequested: 1,
-  KillDeferred: 1,
-  RestartRequested: 1,
-  RunRestarted: 1,
-  PauseRequested: 1,
-  ResumeRequested: 1,
-  RunPaused: 1,
-  RunResumed: 1,
-  ForceCompleteRequested: 1,
-  RunForceCompleted: 1,
-  SigtermSent: 1,
-  SigkillSent: 1,
-  ProcessExited: 1,
-  RunKilled: 1,
-  KillUnverified: 1,
-  RunCompleted: 1,
-  RunFailed: 1,
-  RunLost: 1,
-  WorkspaceSalvaged: 1,
-  CleanupStepCompleted: 1,
-  CleanupStepFailed: 1,
-  RunCleaned: 1,
-  LateResultObserved: 1,
-  TelemetrySummarised: 1,
-  HeartbeatRecorded: 1,
-}
+export const runEvents: EventFamily<typeof runEventSchemas> = { schemas: runEventSchemas, upcasters: {} }
+
+export const runEventVersion = versionsIn(runEvents)
 
 /** Events that belong to `telemetry-…`; all others to `run-…`. */
 export const isTelemetry = (type: RunEventType) => type === 'HeartbeatRecorded'
 
 /**
  * Reads a recorded event as an event of a run.
- * @returns undefined for a type this version does not know (written by a newer one): folds pass over it.
+ * @returns undefined for a type or version that only a newer Runwarden knows: folds pass over it.
  * @throws Error when the type is known and the data does not fit its schema.
  */
 export function readRunEvent(event: RecordedEvent): RecordedRunEvent | undefined {
-  return readEvent(runEventSchemas, event)
+  return readEvent(runEvents, event)
 }

@@ -11,12 +11,14 @@ const summaryMax = 300
 /**
  * An event in one line for people, at most 300 characters, without control characters. Of a command line only the
  * executable is shown: arguments may hold what nobody should read.
- * @returns the type's name for an event that is none of a run's.
+ * An event that is not known is named with its version; what is in it nobody can say.
  * @throws Error when the event's data does not fit its schema.
  */
 export function summarise(event: RecordedEvent): string {
   const runEvent = readRunEvent(event)
-  return oneLine(runEvent === undefined ? event.type : describe(runEvent))
+  return oneLine(
+    runEvent === undefined ? `${event.type} v${event.v}, which this Runwarden does not know` : describe(runEvent),
+  )
 }
 
 function describe(event: RecordedRunEvent): string {

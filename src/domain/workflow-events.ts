@@ -3,7 +3,7 @@ import type { RecordedEvent } from './event.ts'
 import { labelsSchema } from './labels.ts'
 import { launchSpecSchema } from './launch.ts'
 import { policyInputSchema } from './policy.ts'
-import { readEvent } from './read-event.ts'
+import { type EventFamily, readEvent } from './read-event.ts'
 
 export const workflowNameSchema = z
   .string()
@@ -30,6 +30,8 @@ export const workflowEventSchemas = {
   }),
 } as const
 
+export const workflowEvents: EventFamily<typeof workflowEventSchemas> = { schemas: workflowEventSchemas, upcasters: {} }
+
 export type RecordedWorkflowEvent = RecordedEvent<
   'WorkflowDefined',
   z.infer<(typeof workflowEventSchemas)['WorkflowDefined']>
@@ -39,5 +41,5 @@ export const workflowStream = (name: string) => `workflow-${name}`
 
 /** undefined for an event that is no workflow's. @throws Error when the data does not fit its schema. */
 export function readWorkflowEvent(event: RecordedEvent): RecordedWorkflowEvent | undefined {
-  return readEvent(workflowEventSchemas, event)
+  return readEvent(workflowEvents, event)
 }

@@ -3,8 +3,8 @@ import { isDeepStrictEqual } from 'node:util'
 import type pg from 'pg'
 import { allProjections } from '../../projections/all.ts'
 import { createProjector } from '../../projections/projector.ts'
-import { fold } from '../../src/control/run-log.ts'
 import type { RecordedEvent } from '../../src/domain/event.ts'
+import { foldRun } from '../../src/domain/fold-run.ts'
 import { type RunId, runOfStream } from '../../src/domain/ids.ts'
 import { readRunEvent } from '../../src/domain/run-events.ts'
 import { isTerminal, type RunState } from '../../src/domain/run-state.ts'
@@ -22,7 +22,7 @@ export async function recordsOf(events: AsyncIterable<RecordedEvent>): Promise<M
     const runId = runOfStream(event.stream)
     if (runId === undefined) continue
     const before = records.get(runId)
-    const state = readRunEvent(event) === undefined ? before?.state : fold(before?.state, event)
+    const state = readRunEvent(event) === undefined ? before?.state : foldRun(before?.state, event)
     const earlier = before?.events ?? attempts.get(runId) ?? []
     // An attempt is recorded before what it leads to, so before the run.
     if (state === undefined) attempts.set(runId, [...earlier, event])

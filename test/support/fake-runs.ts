@@ -166,6 +166,7 @@ export function fakeEvent(revision: number, type: string, summary: string): RunE
     correlationId: 'c',
     causationId: null,
     data: {},
+    isKnown: true,
     summary,
   }
 }

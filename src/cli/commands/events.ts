@@ -83,6 +83,9 @@ async function* follow(
   }
 }
 
+/** Of an event that only a newer Runwarden knows: what is in it, as it is. */
+const raw = ({ isKnown, data }: RunEvent) => (isKnown ? '' : `: ${printable(JSON.stringify(data))}`)
+
 const isCleanedUp = (run: RunDetails) =>
   isEnded(run) && (run.cleanup.status === 'DONE' || run.cleanup.status === 'FAILED')
 
@@ -91,6 +94,6 @@ function entryPrinter(screen: Screen, json: boolean): (entry: Entry) => Promise<
   return ({ node }) => {
     const when = screen.paint('dim', node.occurredAt)
     const actor = node.actor.kind === 'HOST' ? '' : screen.paint('dim', `  by ${actorText(node.actor)}`)
-    return screen.line(`${when}  ${printable(node.type).padEnd(20)}  ${printable(node.summary)}${actor}`)
+    return screen.line(`${when}  ${printable(node.type).padEnd(20)}  ${printable(node.summary)}${raw(node)}${actor}`)
   }
 }

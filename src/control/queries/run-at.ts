@@ -1,8 +1,8 @@
 import type { RecordedEvent } from '../../domain/event.ts'
+import { foldRun } from '../../domain/fold-run.ts'
 import { runIdSchema, runStream, telemetryStream } from '../../domain/ids.ts'
 import type { RunState } from '../../domain/run-state.ts'
 import type { EventStore } from '../../event-store/event-store.ts'
-import { fold } from '../run-log.ts'
 
 /** Right after an event of the run's stream, or at a time (ISO 8601). */
 export type Moment = { revision: number } | { time: string }
@@ -64,6 +64,6 @@ async function beginning(
 
 /** Position order is the order in which the projection met them. */
 function replay(events: readonly RecordedEvent[], asOf: number): ReplayedRun | undefined {
-  const state = events.toSorted((a, b) => a.position - b.position).reduce<RunState | undefined>(fold, undefined)
+  const state = events.toSorted((a, b) => a.position - b.position).reduce<RunState | undefined>(foldRun, undefined)
   return state && { ...state, asOf: new Date(asOf).toISOString() }
 }

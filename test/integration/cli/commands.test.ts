@@ -525,6 +525,13 @@ describe('looking', () => {
     for (const follow of [[], ['--follow']]) expect((await cli(['events', 'run_ffffffffffff', ...follow])).code).toBe(3)
   })
 
+  it('[R41] events: what only a newer server knows is shown as it is', async () => {
+    runs = [killedRun]
+    const data = { to: `mars${esc}[2J` }
+    events = [{ ...fakeEvent(0, 'RunTeleported', 'RunTeleported v3, unknown'), version: 3, data, isKnown: false }]
+    expect((await cli(['events', id])).stdout).toContain('RunTeleported v3, unknown: {"to":"mars\\u001b[2J"}\n')
+  })
+
   it('[R40] logs: the bytes as they are into a pipe, harmless on a terminal', async () => {
     output = [`${esc}[32mgreen${esc}[0m `, `${esc}]0;owned\u0007${esc}[2Jend\n`]
     for (const follow of [[], ['--follow']]) {

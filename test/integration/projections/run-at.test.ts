@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type ReplayedRun, runAt } from '../../../src/control/queries/run-at.ts'
-import { fold } from '../../../src/control/run-log.ts'
 import type { RecordedEvent } from '../../../src/domain/event.ts'
+import { foldRun } from '../../../src/domain/fold-run.ts'
 import { type RunId, runOfStream, runStream, telemetryStream } from '../../../src/domain/ids.ts'
 import { isTelemetry, type RunEventBody, runEventVersion } from '../../../src/domain/run-events.ts'
 import type { RunState } from '../../../src/domain/run-state.ts'
@@ -37,7 +37,7 @@ async function historyIn(runId: RunId): Promise<RecordedEvent[]> {
 
 const heartbeat = (progressPercent: number) => event('HeartbeatRecorded', { progressPercent })
 const withoutMoment = ({ asOf: _, ...state }: ReplayedRun): RunState => state
-const foldOf = (events: RecordedEvent[]) => events.reduce<RunState | undefined>(fold, undefined)
+const foldOf = (events: RecordedEvent[]) => events.reduce<RunState | undefined>(foldRun, undefined)
 const ofTemplate = <Value>(value: Value, template: RunId, runId: RunId): Value =>
   JSON.parse(JSON.stringify(value).replaceAll(template, runId))
 
@@ -51,7 +51,7 @@ describe('a run right after one of its events', () => {
         let state: RunState | undefined
         let revisions = 0
         for (const recorded of await historyIn(runId)) {
-          state = fold(state, recorded)
+          state = foldRun(state, recorded)
           if (recorded.type === 'HeartbeatRecorded') continue
           revisions += 1
           const { asOf, ...replayed } = (await runAt(world.store, runId, { revision: recorded.revision }, now)) ?? {}

@@ -35,3 +35,29 @@ it.each([
   expect(shown).toContain('"agent","--api-key","[redacted]"')
   expect(shown).not.toContain('hush')
 })
+
+it('[R41] what only a newer Runwarden knows is shown as it is, but for command lines', async () => {
+  const newer = { ...fixture('RunRequested'), v: 99, data: { plan: [{ command, to: 'mars' }] } }
+  const event = { ...newer, metadata: { ...newer.metadata, actor: { kind: 'oracle' as never, id: 'o' } } }
+  server.control.runEvents = async () => ({
+    items: [{ item: { event, cursor: 'c' }, cursor: 'c' }],
+    hasNextPage: false,
+  })
+  const { data } = await graphql(
+    server.url,
+    testToken,
+    `{ runEvents(id: "${runId}") { edges { node { type version isKnown summary data actor { kind id } } } } }`,
+  )
+  expect(data.runEvents.edges).toEqual([
+    {
+      node: {
+        type: 'RunRequested',
+        version: 99,
+        isKnown: false,
+        summary: 'RunRequested v99, which this Runwarden does not know',
+        data: { plan: [{ command: ['agent', '--api-key', '[redacted]'], to: 'mars' }] },
+        actor: { kind: 'OTHER', id: 'o' },
+      },
+    },
+  ])
+})

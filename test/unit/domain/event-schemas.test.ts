@@ -2,50 +2,53 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { alertEventSchemas, readAlertEvent } from '../../../src/domain/alert-events.ts'
-import { auditEventSchemas, readAuditEvent } from '../../../src/domain/audit-events.ts'
-import { canaryEventSchemas, readCanaryEvent } from '../../../src/domain/canary-events.ts'
+import { readAuditEvent } from '../../../src/domain/audit-events.ts'
 import { eventMetadataSchema, type RecordedEvent } from '../../../src/domain/event.ts'
+import { eventFamilies } from '../../../src/domain/event-families.ts'
 import { evolve } from '../../../src/domain/evolve.ts'
+import { foldRun } from '../../../src/domain/fold-run.ts'
 import { standardPolicy } from '../../../src/domain/policy.ts'
-import {
-  type RecordedRunEvent,
-  readRunEvent,
-  runEventSchemas,
-  runEventVersion,
-} from '../../../src/domain/run-events.ts'
+import { readEvent, versionIn } from '../../../src/domain/read-event.ts'
+import { type RecordedRunEvent, readRunEvent, runEventSchemas } from '../../../src/domain/run-events.ts'
 import { summarise } from '../../../src/domain/summary.ts'
-import { readWorkflowEvent, workflowEventSchemas } from '../../../src/domain/workflow-events.ts'
 import { stateAfter } from '../../support/decider-spec.ts'
 import { requested } from '../../support/run-events.ts'
 
-const directory = join(import.meta.dirname, '../../fixtures/events/v1')
-const fixture = (type: string): RecordedEvent => JSON.parse(readFileSync(join(directory, `${type}.json`), 'utf8'))
+const directory = join(import.meta.dirname, '../../fixtures/events')
+const fixture = (type: string, v = 1): RecordedEvent =>
+  JSON.parse(readFileSync(join(directory, `v${v}`, `${type}.json`), 'utf8'))
 const runTypes = Object.keys(runEventSchemas) as (keyof typeof runEventSchemas)[]
-/** The types of other streams, with what reads them. */
-const otherTypes = [
-  ...Object.keys(auditEventSchemas).map((type) => ({ type, read: readAuditEvent })),
-  ...Object.keys(alertEventSchemas).map((type) => ({ type, read: readAlertEvent })),
-  ...Object.keys(canaryEventSchemas).map((type) => ({ type, read: readCanaryEvent })),
-  ...Object.keys(workflowEventSchemas).map((type) => ({ type, read: readWorkflowEvent })),
-]
-const allTypes = [...runTypes, ...otherTypes.map(({ type }) => type)]
+/** Every version of every type, with the family that reads it. */
+const versions = Object.values(eventFamilies).flatMap((family) =>
+  Object.keys(family.schemas).flatMap((type) =>
+    Array.from({ length: versionIn(family, type) }, (_, index) => ({ type, v: index + 1, family })),
+  ),
+)
+const current = versions.filter(({ type, v, family }) => v === versionIn(family, type))
+const older = versions.filter((version) => !current.includes(version))
 
-describe('[R41] events that were recorded by version 1', () => {
-  it('are there for every type, and for no other', () => {
-    const names = readdirSync(directory).map((file) => file.replace(/\.json$/, ''))
-    expect(names.toSorted()).toEqual(allTypes.toSorted())
+describe('[R41] events as they were recorded', () => {
+  it('are there for every version of every type, and for no other', () => {
+    const files = readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.json'))
+    expect(files.toSorted()).toEqual(versions.map(({ type, v }) => join(`v${v}`, `${type}.json`)).toSorted())
   })
 
-  it.each(runTypes)('%s is read, and nothing of it is lost', (type) => {
-    const event = fixture(type)
-    expect(readRunEvent(event)).toEqual(event)
-    expect(event).toMatchObject({ type, v: 1 })
-    expect(runEventVersion[type]).toBeGreaterThanOrEqual(1)
+  it.each(current)('$type v$v is read, and nothing of it is lost', ({ type, v, family }) => {
+    const event = fixture(type, v)
+    expect(event).toMatchObject({ type, v })
+    expect(readEvent(family, event)).toEqual(event)
   })
 
-  it.each(otherTypes)('$type is read, and nothing of it is lost', ({ type, read }) => {
-    expect(read(fixture(type))).toEqual(fixture(type))
+  it.each(older)('$type v$v is read in the shape of today', ({ type, v, family }) => {
+    const event = fixture(type, v)
+    expect(event).toMatchObject({ type, v })
+    const { data: _, ...envelope } = event
+    expect(readEvent(family, event)).toMatchObject({ ...envelope, v: versionIn(family, type) })
+  })
+
+  it('belong to one family each', () => {
+    const types = Object.values(eventFamilies).flatMap(({ schemas }) => Object.keys(schemas))
+    expect(types.length).toBe(new Set(types).size)
   })
 
   it('[R16] a policy from before the timeouts has those of the standard policy', () => {
@@ -64,8 +67,8 @@ describe('[R41] events that were recorded by version 1', () => {
     })
   })
 
-  it.each(allTypes)('%s carries metadata that fits', (type) => {
-    const { metadata } = fixture(type)
+  it.each(versions)('$type v$v carries metadata that fits', ({ type, v }) => {
+    const { metadata } = fixture(type, v)
     expect(eventMetadataSchema.parse(metadata)).toEqual(metadata)
   })
 
@@ -117,6 +120,26 @@ describe('events of others', () => {
         )
       }),
     )
+  })
+
+  it.each(versions)('a version of $type that only a newer Runwarden writes is passed over', ({ type, family }) => {
+    const newer = { ...fixture(type), v: versionIn(family, type) + 1, data: { unheard: 'of' } }
+    expect(readEvent(family, newer)).toBeUndefined()
+    expect(foldRun(undefined, newer)).toBeUndefined()
+    expect(foldRun(stateAfter([requested()]), newer)?.status).toBe('REQUESTED')
+    expect(summarise(newer)).toBe(`${type} v${newer.v}, which this Runwarden does not know`)
+  })
+
+  it('a stream goes on after an event that is passed over', () => {
+    const state = stateAfter([requested()])
+    const newer = { ...foreign('RunTeleported', {}), revision: 7 }
+    expect(foldRun(state, newer)).toEqual({ ...state, revision: 7 })
+  })
+
+  it('an action that only a newer Runwarden knows is read by its name', () => {
+    const attempted = fixture('ActionAttempted', 2)
+    const newer = { ...attempted, data: { ...(attempted.data as object), action: 'teleportRun' } }
+    expect(readAuditEvent(newer)?.data).toMatchObject({ action: 'teleportRun' })
   })
 
   it('keys of a newer writer are passed over, not stumbled upon', () => {

@@ -134,8 +134,10 @@ describe('[R26] an event in one line', () => {
     expect(long.isWellFormed()).toBe(true)
   })
 
-  it('of an event that a newer version wrote is its type', () => {
+  it('of an event that a newer version wrote is its type and version', () => {
     const [unknown] = record([turn(1)])
-    expect(summarise({ ...(unknown as RecordedEvent), type: 'RunTeleported' })).toBe('RunTeleported')
+    expect(summarise({ ...(unknown as RecordedEvent), type: 'RunTeleported' })).toBe(
+      'RunTeleported v1, which this Runwarden does not know',
+    )
   })
 })
