@@ -15,6 +15,10 @@ export function gatedStore(store: EventStore, away: () => string | undefined): E
       assertOpen()
       return store.append(stream, events, expected)
     },
+    async appendAll(appends) {
+      assertOpen()
+      return store.appendAll(appends)
+    },
     async *readStream(stream, options) {
       assertOpen()
       yield* store.readStream(stream, options)

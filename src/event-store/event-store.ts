@@ -16,6 +16,9 @@ export type AppendResult =
   /** Nothing was written. `actual` is -1 where the stream does not exist. */
   | { outcome: 'wrong-expected-revision'; expected: ExpectedRevision; actual: number }
 
+/** One append of {@link EventStore.appendAll}. */
+export type StreamAppend = { stream: string; events: readonly NewEvent[]; expected: ExpectedRevision }
+
 export type ReadStreamOptions = {
   /** First revision to read; forwards from the start, backwards from the end when absent. */
   from?: number
@@ -97,6 +100,13 @@ export class StoreUnavailable extends Error {
  */
 export interface EventStore {
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult>
+  /**
+   * Many appends to many streams, committed in this order, each whole or not at all, as fast as the engine can: for who
+   * brings a history. A conflict in one keeps none of the others back. When it throws, what was committed is a beginning
+   * of the list, and the same call again completes it.
+   * @returns the result of each, in their order
+   */
+  appendAll(appends: readonly StreamAppend[]): Promise<AppendResult[]>
   /** Ends at the last event there was when the read began, or later; yields nothing for an unknown stream. */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>
   /** Every event with a position greater than `after`, to the end there was when the read began, or later. */

@@ -81,6 +81,9 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
 
   return {
     append: appender.append,
+    // Taken in one go they stand in the queue one behind the other, and what breaks one batch ends all behind it.
+    appendAll: (appends) =>
+      allSettled(appends.map(({ stream, events, expected }) => appender.append(stream, events, expected))),
     readStream: (stream, options) => eachOrUnavailable(reader.stream(stream, options)),
     readAll: (after, options) => eachOrUnavailable(reader.all(after, options?.signal)),
     subscribe: subscriptions.subscribe,
@@ -97,4 +100,10 @@ export function createPostgresEventStore({ connection, pollMs = 1_000 }: Postgre
       return closed
     },
   }
+}
+
+/** Resolves or rejects when none is under way any more, so that nothing is committed after it has rejected. */
+async function allSettled<Result>(works: Promise<Result>[]): Promise<Result[]> {
+  await Promise.allSettled(works)
+  return Promise.all(works)
 }

@@ -36,6 +36,27 @@ export function appendSuite(context: Context): void {
       ])
     })
 
+    it('[R41] takes many appends to many streams in one call, in their order', async () => {
+      const { store, stream, start } = context
+      const streams = ['a', 'b', 'c', 'd', 'e'].map(stream)
+      const appends = Array.from({ length: 400 }, (_, n) => ({
+        stream: streams[(n * n) % streams.length] as string,
+        events: newEvents((n % 3) + 1),
+        expected: 'any' as const,
+      }))
+      const wanted = appends.flatMap(({ stream, events }) => events.map(({ metadata }) => [stream, metadata.eventId]))
+      const results = await store.appendAll(appends)
+      expect(results.map((result) => result.outcome)).toEqual(appends.map(() => 'appended'))
+      const all = await collect(store.readAll(start))
+      expect(all.map((event) => [event.stream, event.metadata.eventId])).toEqual(wanted)
+      const positions = results.map((result) => (result.outcome === 'appended' ? result.position : -1))
+      expect(positions).toEqual(positions.toSorted((a, b) => a - b))
+      // Once more, it changes nothing and answers the same.
+      const again = await store.appendAll(appends)
+      expect(again).toEqual(results.map((result) => ({ ...result, duplicate: true })))
+      expect(await store.head()).toBe(positions.at(-1))
+    })
+
     const expectations: { expected: ExpectedRevision; missing: boolean; there: boolean }[] = [
       { expected: 'any', missing: true, there: true },
       { expected: 'no-stream', missing: true, there: false },
