@@ -6,15 +6,15 @@ import type { Projection } from './projection.ts'
 /** What people are alerted to: one row per alert, as it was last raised; open until it is resolved. */
 export const alerts: Projection = {
   name: 'alerts',
-  version: 1,
+  version: 2,
   tables: ['alerts'],
   ddl: `
     CREATE TABLE alerts (
       key text COLLATE "C" PRIMARY KEY,
       kind text NOT NULL,
       severity text NOT NULL,
-      run_id text COLLATE "C" NOT NULL,
-      workflow text NOT NULL,
+      run_id text COLLATE "C",
+      workflow text,
       message text NOT NULL,
       evidence jsonb NOT NULL,
       raised_at timestamptz NOT NULL,

@@ -15,6 +15,7 @@ const AlertKindType = builder.enumType('AlertKind', {
     TOTAL_TIMEOUT: { description: 'The run lasts longer than its policy allows.' },
     KILL_UNVERIFIED: { description: 'A kill could not be proven: something of the run may still live.' },
     CANARY_FAILED: { description: 'The readiness canary failed: kills on that host may not do what they should.' },
+    LOW_DISK: { description: 'A file system that a host writes to is nearly full.' },
   } satisfies Record<AlertKind, { description: string }>,
 })
 
@@ -27,19 +28,19 @@ const AlertSeverityType = builder.enumType('AlertSeverity', {
 })
 
 const AlertType = builder.objectRef<Alert>('Alert').implement({
-  description: 'Something about a run that people should know.',
+  description: 'Something about a run, or about a host, that people should know.',
   fields: (t) => ({
-    id: t.exposeID('key', { description: 'The same for the same matter of the same run.' }),
+    id: t.exposeID('key', { description: 'The same for the same matter of the same run or host.' }),
     kind: t.expose('kind', { type: AlertKindType, description: 'What it is about.' }),
     severity: t.expose('severity', { type: AlertSeverityType, description: 'How much to hurry.' }),
-    runId: t.exposeID('runId', { description: 'The run.' }),
+    runId: t.exposeID('runId', { nullable: true, description: 'The run; null: it is about a host.' }),
     run: t.field({
       type: RunType,
       nullable: true,
       description: 'The run as it is now.',
-      resolve: ({ runId }, _args, { control }) => control.run(runId),
+      resolve: ({ runId }, _args, { control }) => (runId === null ? null : control.run(runId)),
     }),
-    workflow: t.exposeString('workflow', { description: 'Name of its workflow.' }),
+    workflow: t.exposeString('workflow', { nullable: true, description: 'Name of its workflow; null: as above.' }),
     message: t.exposeString('message', { description: 'For people: what is the matter.' }),
     evidence: t.expose('evidence', { type: [EvidenceType], description: 'What it rests on.' }),
     raisedAt: t.expose('raisedAt', { type: 'DateTime', description: 'Since when.' }),

@@ -20,6 +20,22 @@ const HostSlots = builder.objectRef<HostReport['slots']>('HostSlots').implement(
   }),
 })
 
+const DiskSpace = builder.objectRef<HostReport['disks'][number]>('DiskSpace').implement({
+  description: 'A file system that a host writes to, as it was seen last.',
+  fields: (t) => ({
+    place: t.exposeString('place', { description: 'The first of its places there; it names the alerts.' }),
+    path: t.exposeString('path', { description: 'Where that place is.' }),
+    places: t.exposeStringList('places', { description: 'All places of the host on it, such as `data` and `runs`.' }),
+    freeBytes: t.exposeFloat('freeBytes', {
+      nullable: true,
+      description: 'What an ordinary account may still write; null: not seen yet, or it does not answer.',
+    }),
+    totalBytes: t.exposeFloat('totalBytes', { nullable: true, description: 'Its size for an ordinary account.' }),
+    seenAt: t.expose('seenAt', { type: 'DateTime', nullable: true, description: 'When it was seen.' }),
+    failure: t.exposeString('failure', { nullable: true, description: 'Why it cannot be seen now.' }),
+  }),
+})
+
 const Host = builder.objectRef<HostReport>('Host').implement({
   description: 'A machine whose agent supervises runs.',
   fields: (t) => ({
@@ -31,6 +47,7 @@ const Host = builder.objectRef<HostReport>('Host').implement({
     levelDetail: t.exposeString('levelDetail', { description: 'Why the level is what it is.' }),
     checks: t.expose('checks', { type: [HostCheck], description: 'What was found on it.' }),
     slots: t.expose('slots', { type: HostSlots, description: 'Its capacity.' }),
+    disks: t.expose('disks', { type: [DiskSpace], description: 'The file systems that it writes to.' }),
   }),
 })
 

@@ -45,6 +45,8 @@ const schema = z.object({
   RUNWARDEN_SALVAGE_MAX_BYTES: wholeNumber(0, 1024 ** 4).default(256 * 1024 ** 2),
   RUNWARDEN_KEEP_DAYS: wholeNumber(0, 36_500).default(30),
   RUNWARDEN_KEEP_MAX_BYTES: wholeNumber(0, 1024 ** 5).default(20 * 1024 ** 3),
+  RUNWARDEN_LOW_DISK_BYTES: wholeNumber(0, 1024 ** 5).default(1024 ** 3),
+  RUNWARDEN_LOW_DISK_PERCENT: wholeNumber(0, 50).default(5),
   RUNWARDEN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   RUNWARDEN_POSTGRES_ACCOUNT: z.string().min(1).optional(),
   RUNWARDEN_CGROUPS: z.enum(['auto', 'off']).default('auto'),
@@ -65,6 +67,8 @@ export type Config = {
   salvageMaxBytes: number
   /** Of salvage bundles, and of workspaces that could not be removed. */
   retention: { maxAgeMs: number; maxBytes: number }
+  /** Below which free space people are alerted. */
+  lowDisk: { bytes: number; percent: number }
   logLevel: z.infer<typeof schema>['RUNWARDEN_LOG_LEVEL']
   postgresAccount: string | undefined
   cgroups: 'auto' | 'off'
@@ -93,6 +97,7 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       maxAgeMs: values.RUNWARDEN_KEEP_DAYS * 24 * 60 * 60_000,
       maxBytes: values.RUNWARDEN_KEEP_MAX_BYTES,
     },
+    lowDisk: { bytes: values.RUNWARDEN_LOW_DISK_BYTES, percent: values.RUNWARDEN_LOW_DISK_PERCENT },
     logLevel: values.RUNWARDEN_LOG_LEVEL,
     postgresAccount: values.RUNWARDEN_POSTGRES_ACCOUNT,
     cgroups: values.RUNWARDEN_CGROUPS,

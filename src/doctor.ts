@@ -1,11 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm, statfs } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import { release, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import type { DoctorCheck } from './cli/composed.ts'
 import { type Config, readConfig } from './config.ts'
+import { diskPlaces } from './disk-places.ts'
+import { diskText, judgeDisk, lowDiskWayOut, thresholdText } from './domain/low-disk.ts'
 import { type CgroupBase, openCgroupBase, removeCgroupBase } from './host/cgroup.ts'
+import { createDiskWatch } from './host/disk-watch.ts'
 import { limitsCheck } from './host/host-report.ts'
 import { limitingHost } from './host/limit-plan.ts'
 import { resolveDataDirectory } from './os/data-directory.ts'
@@ -125,22 +128,18 @@ async function dataDirectory(_: Config, directory: string): Promise<DoctorCheck>
   return { name: 'data directory', status: 'ok', detail: exists ? directory : `${directory} (made by "runwarden up")` }
 }
 
-const lowSpaceBytes = 1024 ** 3
-
-async function freeSpace(_: Config, directory: string): Promise<DoctorCheck> {
-  const { bavail, bsize } = await statfs(nearestExisting(directory))
-  const free = bavail * bsize
-  const detail = `${(free / 1024 ** 3).toFixed(1)} GiB free for ${directory}`
-  if (free >= lowSpaceBytes) return { name: 'disk', status: 'ok', detail }
-  return {
-    name: 'disk',
-    status: 'warn',
-    detail,
-    wayOut: 'Free some space: events and output need it. Kills go on without.',
-  }
+async function freeSpace(config: Config, directory: string): Promise<DoctorCheck> {
+  const signal = new AbortController().signal
+  const watch = createDiskWatch({ places: diskPlaces(directory, config), clock: () => new Date(), signal })
+  await watch.look()
+  const verdicts = watch.disks.map((disk) => judgeDisk(disk, config.lowDisk, false))
+  const detail = watch.disks.map(diskText).join('; ')
+  if (verdicts.every((verdict) => verdict === 'ENOUGH')) return { name: 'disk', status: 'ok', detail }
+  const limit = thresholdText(config.lowDisk)
+  return verdicts.includes('LOW')
+    ? { name: 'disk', status: 'warn', detail: `${detail} (the limit is ${limit})`, wayOut: lowDiskWayOut }
+    : { name: 'disk', status: 'warn', detail, wayOut: 'How much room is left cannot be told. What Runwarden writes there would fail in the same way.' }
 }
-
-const nearestExisting = (path: string): string => (existsSync(path) ? path : nearestExisting(dirname(path)))
 
 async function server(_: Config, directory: string): Promise<DoctorCheck> {
   const owner = await readOwner(directory)
@@ -150,12 +149,14 @@ async function server(_: Config, directory: string): Promise<DoctorCheck> {
   if (owner.url === undefined)
     return { name: 'server', status: 'warn', detail: `pid ${owner.identity.pid} is starting` }
   const response = await fetch(`${owner.url}/readyz`, { signal: AbortSignal.timeout(5_000) })
-  const { checks } = (await response.json()) as { checks: { name: string; ok: boolean; detail: string }[] }
+  const { ready, checks } = (await response.json()) as {
+    ready: boolean
+    checks: { name: string; ok: boolean; detail: string }[]
+  }
   const bad = checks.filter(({ ok }) => !ok).map(({ name, detail }) => `${name}: ${detail}`)
-  const where = `pid ${owner.identity.pid} at ${owner.url}`
-  return bad.length === 0
-    ? { name: 'server', status: 'ok', detail: `${where}, ready` }
-    : { name: 'server', status: 'fail', detail: `${where}, not ready. ${bad.join('; ')}` }
+  const detail = [`pid ${owner.identity.pid} at ${owner.url}, ${ready ? '' : 'not '}ready`, ...bad].join('; ')
+  if (!ready) return { name: 'server', status: 'fail', detail }
+  return { name: 'server', status: bad.length === 0 ? 'ok' : 'warn', detail }
 }
 
 async function port(config: Config, directory: string): Promise<DoctorCheck> {

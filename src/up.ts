@@ -7,6 +7,7 @@ import { createControl, type RunningControl } from './control/create-control.ts'
 import { delayOrAbort } from './control/delay.ts'
 import type { Log } from './control/log.ts'
 import { WrongStore } from './data-binding.ts'
+import { diskPlaces } from './disk-places.ts'
 import { dispatchCheckpoint } from './dispatch-checkpoint.ts'
 import { createHost, type Host } from './host/host.ts'
 import { leaveOwnRun } from './leave-own-run.ts'
@@ -76,6 +77,7 @@ async function serve(serving: Serving): Promise<void> {
     now: () => new Date(),
     checkIntervalMs: config.checkIntervalMs,
     canaryIntervalMs: config.canaryIntervalMs,
+    lowDisk: config.lowDisk,
     storeAway: connection.away,
   })
   shutdown.add('control', () => control.close())
@@ -185,6 +187,7 @@ async function startHost(
     sampleIntervalMs: config.checkIntervalMs,
     salvageMaxBytes: config.salvageMaxBytes,
     retention: config.retention,
+    diskPlaces: diskPlaces(dataDirectory, config),
     cgroups: config.cgroups,
     clock: () => new Date(),
     log,

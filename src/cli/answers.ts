@@ -34,8 +34,9 @@ export type Alert = {
   id: string
   kind: string
   severity: 'WARNING' | 'CRITICAL'
-  runId: string
-  workflow: string
+  /** null, as is the workflow: it is about a host. */
+  runId: string | null
+  workflow: string | null
   message: string
   raisedAt: string
   resolvedAt: string | null

@@ -170,6 +170,7 @@ export const documents = {
         id hostname platform bootId level levelDetail
         slots { capacity used waiting }
         checks { name ok detail }
+        disks { place path places freeBytes totalBytes seenAt failure }
       }
     }`,
 

@@ -1,3 +1,4 @@
+import { sizeText } from '../domain/size.ts'
 import type { SalvageAnswer, WorkspaceAnswer } from './answers.ts'
 import { printable } from './printable.ts'
 
@@ -17,16 +18,4 @@ export function salvageText(salvage: SalvageAnswer): string {
     keep !== null && printable(keep),
   ].filter((part) => part !== false)
   return `${printable(path)}${parts.length === 0 ? '' : `: ${parts.join(', ')}`}`
-}
-
-const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
-
-/** Such as `812 bytes` or `4.2 MiB`. */
-export function sizeText(bytes: number): string {
-  let [value, unit] = [bytes, 0]
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024
-    unit += 1
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`
 }

@@ -1,10 +1,8 @@
-import { randomUUID } from 'node:crypto'
-import { type AlertEventBody, alertEvents, readAlertEvent, severityOf } from '../domain/alert-events.ts'
+import { type AlertEventBody, severityOf } from '../domain/alert-events.ts'
 import { canaryWorkflow } from '../domain/canary-events.ts'
-import type { NewEvent } from '../domain/event.ts'
 import type { HostId } from '../domain/ids.ts'
-import { versionIn } from '../domain/read-event.ts'
 import type { EventStore } from '../event-store/event-store.ts'
+import { appendToAlert, lastAlertEvent } from './alert-stream.ts'
 import type { CanaryResult } from './canary-log.ts'
 import type { RequestContext } from './control.ts'
 
@@ -19,19 +17,10 @@ export async function settleCanaryAlert(
   now: () => Date,
 ): Promise<void> {
   const stream = streamOf(result.host)
-  const last = await lastOf(store, stream)
+  const last = await lastAlertEvent(store, stream)
   const body = changeOf(result, last?.type === 'AlertRaised')
   if (body === undefined) return
-  const metadata = { eventId: randomUUID(), actor, correlationId, occurredAt: now().toISOString() }
-  const event: NewEvent = { ...body, v: versionIn(alertEvents, body.type), metadata }
-  await store.append(stream, [event], last?.revision ?? 'no-stream')
-}
-
-async function lastOf(store: EventStore, stream: string) {
-  for await (const event of store.readStream(stream, { direction: 'backwards', maxCount: 1 })) {
-    return readAlertEvent(event)
-  }
-  return undefined
+  await appendToAlert(store, stream, body, { actor, correlationId, occurredAt: now().toISOString() }, last)
 }
 
 function changeOf({ outcome, runId, phase, message }: CanaryResult, isOpen: boolean): AlertEventBody | undefined {

@@ -3,6 +3,7 @@ import type { Projector } from '../../projections/projector.ts'
 import { workflows as workflowsProjection } from '../../projections/workflows.ts'
 import type { HostLink } from '../domain/host-link.ts'
 import { runIdSchema } from '../domain/ids.ts'
+import type { LowDiskThreshold } from '../domain/low-disk.ts'
 import type { RunState } from '../domain/run-state.ts'
 import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
 import { createAuditLog } from './audit-log.ts'
@@ -10,6 +11,7 @@ import { type AuditSpool, keepFlushing } from './audit-spool.ts'
 import { createCanary } from './canary.ts'
 import type { Control, Readiness, ReadinessCheck, StoreUnavailableFailure } from './control.ts'
 import { defineWorkflow } from './define-workflow.ts'
+import { createDiskAlerts } from './disk-alerts.ts'
 import { createFactRecorder } from './fact-recorder.ts'
 import { forceCompleteRun } from './force-complete-run.ts'
 import { gatedStore } from './gated-store.ts'
@@ -52,6 +54,8 @@ export type ControlDeps = {
   checkIntervalMs: number
   /** Milliseconds from one readiness canary to the next; 0, the standard: only on request. */
   canaryIntervalMs?: number
+  /** Below which free space of its host people are alerted; standard: never. */
+  lowDisk?: LowDiskThreshold
   /** undefined once the store can be used; until then why it cannot. */
   storeAway: () => string | undefined
 }
@@ -101,6 +105,8 @@ export function createControl(deps: ControlDeps): RunningControl {
       runOutput: (id, offset, maxBytes) => control.runOutput(id, offset, maxBytes),
     },
   })
+  const lowDisk = deps.lowDisk ?? { bytes: 0, percent: 0 }
+  const disks = createDiskAlerts({ store, host, log, now, threshold: lowDisk, intervalMs: deps.checkIntervalMs })
   const useCase: UseCaseDeps = {
     ...{ store, host, audit, feed, hurried, now, projected, tellOfKill: dispatcher.tellOfKill },
     workflowsFollowed: (position) => followed(position, [workflowsProjection.name]),
@@ -118,6 +124,7 @@ export function createControl(deps: ControlDeps): RunningControl {
       keepRunning('host dispatcher', () => dispatcher.run(signal), log, signal),
       keepRunning('fact recorder', () => recorder.run(signal), log, signal),
       keepRunning('monitor', () => monitor.run(signal), log, signal),
+      keepRunning('disk alerts', () => disks.run(signal), log, signal),
       keepRunning('canary', () => canary.run(signal), log, signal),
       keepRunning('audit spool', () => keepFlushing(deps.auditSpool, store, signal), log, signal),
     ])
@@ -187,7 +194,7 @@ export function createControl(deps: ControlDeps): RunningControl {
 
   async function readiness(): Promise<Readiness> {
     const checks: ReadinessCheck[] = [await storeCheck(), ...(await projectionChecks()), hostCheck()]
-    checks.push(await journalCheck(), factsCheck(), canary.check())
+    checks.push(await journalCheck(), factsCheck(), canary.check(), await disks.check())
     return { ready: checks.every(({ ok, advisory }) => ok || advisory), checks }
   }
 

@@ -8,7 +8,7 @@ import { evidenceSchema } from './run-events.ts'
 export const runAlertKinds = ['INITIALIZATION_WARNING', 'STUCK', 'TOTAL_TIMEOUT', 'KILL_UNVERIFIED'] as const
 export type RunAlertKind = (typeof runAlertKinds)[number]
 
-export const alertKinds = [...runAlertKinds, 'CANARY_FAILED'] as const
+export const alertKinds = [...runAlertKinds, 'CANARY_FAILED', 'LOW_DISK'] as const
 export type AlertKind = (typeof alertKinds)[number]
 
 export const alertSeverities = ['WARNING', 'CRITICAL'] as const
@@ -21,6 +21,7 @@ export const severityOf: Record<AlertKind, AlertSeverity> = {
   TOTAL_TIMEOUT: 'WARNING',
   KILL_UNVERIFIED: 'CRITICAL',
   CANARY_FAILED: 'CRITICAL',
+  LOW_DISK: 'CRITICAL',
 }
 
 /** The current schema of every event of an `alert-…` stream, by type. */
@@ -28,8 +29,9 @@ export const alertEventSchemas = {
   AlertRaised: z.object({
     kind: z.enum(alertKinds),
     severity: z.enum(alertSeverities),
-    runId: runIdSchema,
-    workflow: z.string(),
+    /** null, as is the workflow: it is about a host. */
+    runId: runIdSchema.nullable(),
+    workflow: z.string().nullable(),
     /** For people: what is the matter, in one sentence. */
     message: z.string().max(1000),
     evidence: z.array(evidenceSchema).max(50),
@@ -38,7 +40,11 @@ export const alertEventSchemas = {
   AlertResolved: z.object({ why: z.string().max(1000) }),
 } as const
 
-export const alertEvents: EventFamily<typeof alertEventSchemas> = { schemas: alertEventSchemas, upcasters: {} }
+export const alertEvents: EventFamily<typeof alertEventSchemas> = {
+  schemas: alertEventSchemas,
+  // Version 1 was always about a run.
+  upcasters: { AlertRaised: [(data) => data] },
+}
 
 export type AlertEventType = keyof typeof alertEventSchemas
 export type AlertEventBody = {
@@ -51,7 +57,7 @@ export type RecordedAlertEvent = {
   [Type in AlertEventType]: RecordedEvent<Type, z.infer<(typeof alertEventSchemas)[Type]>>
 }[AlertEventType]
 
-/** One alert of one run; its stream is `alert-<key>`. */
+/** Of a run's alerts: the stream of each is `alert-<key>`. */
 export const alertKey = (runId: RunId, kind: RunAlertKind) =>
   `${runId.slice('run_'.length)}-${kind.toLowerCase().replaceAll('_', '-')}`
 

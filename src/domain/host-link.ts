@@ -3,6 +3,7 @@ import type { OpenSection, SectionLimits } from './critical-section.ts'
 import { type Actor, actorSchema } from './event.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
+import type { DiskSpace } from './low-disk.ts'
 import type { ProcessIdentity } from './process-identity.ts'
 import { type proofLevelSchema, type Receipt, receiptSchema } from './receipt.ts'
 import { type KillKind, runEventSchemas } from './run-events.ts'
@@ -150,6 +151,8 @@ export type HostReport = {
   levelDetail: string
   checks: { name: string; ok: boolean; detail: string }[]
   slots: { capacity: number; used: number; waiting: number }
+  /** The file systems that it writes to, as it saw them last; none: they are not watched. */
+  disks: DiskSpace[]
 }
 
 /** The one interface between control and a host. */

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os'
 import type { HostReport } from '../domain/host-link.ts'
 import type { HostId } from '../domain/ids.ts'
+import type { DiskSpace } from '../domain/low-disk.ts'
 import { machineIdentity } from '../os/process-identity.ts'
 import type { CgroupBase } from './cgroup.ts'
 import { type LimitingHost, limitAbilities } from './limit-plan.ts'
@@ -13,10 +14,11 @@ type Reported = {
   slots: Slots
   /** One line for each run whose journal cannot be written. */
   failures: string[]
+  disks: DiskSpace[]
 }
 
 /** What this host can do and how it fares. */
-export function reportOf({ hostId, cgroups, limiting, slots, failures }: Reported): HostReport {
+export function reportOf({ hostId, cgroups, limiting, slots, failures, disks }: Reported): HostReport {
   const isRoot = process.getuid?.() === 0
   return {
     hostId,
@@ -41,6 +43,7 @@ export function reportOf({ hostId, cgroups, limiting, slots, failures }: Reporte
       limitsCheck(limiting),
     ],
     slots: { capacity: slots.capacity, used: slots.used, waiting: slots.waiting },
+    disks,
   }
 }
 

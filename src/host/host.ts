@@ -8,6 +8,7 @@ import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { Bell } from './bell.ts'
 import { openCgroupBase, removeCgroupBase } from './cgroup.ts'
 import type { Clock, Log } from './clock.ts'
+import { type DiskPlace, watchDisks } from './disk-watch.ts'
 import { endOnDisk, hasEnded } from './emergency.ts'
 import { factFeed } from './fact-feed.ts'
 import { reportOf } from './host-report.ts'
@@ -46,6 +47,8 @@ export type HostOptions = {
   salvageMaxBytes?: number
   /** Of what runs leave behind; without it all is kept. */
   retention?: Retention
+  /** Where it is looked how much room is left. */
+  diskPlaces?: readonly DiskPlace[]
   cgroups?: 'auto' | 'off'
   /** Runwarden itself, its database server: never signalled, never registered. */
   protectedProcesses?: () => ProcessIdentity[]
@@ -117,6 +120,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   const outputs = readOutputs(context, (runId) => runs.get(runId))
   const live = () => [...runs.values()].filter(({ mayLive }) => mayLive)
   let retaining: Promise<void> | undefined
+  const disks = watchDisks({ places: options.diskPlaces ?? [], intervalMs: sampleIntervalMs, clock, signal })
   const sampling = sampleRegularly({ live, intervalMs: sampleIntervalMs, lastLook, ...context })
 
   /**
@@ -232,7 +236,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
 
   async function close(): Promise<void> {
     closing.abort()
-    await Promise.allSettled([...lives.values(), ...opening.values(), sampling, retaining])
+    await Promise.allSettled([...lives.values(), ...opening.values(), sampling, retaining, disks.done])
     await Promise.all([...runs.values()].map((run) => run.close()))
     if (cgroups.ok) removeCgroupBase(cgroups.base)
   }
@@ -279,7 +283,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
       const failures = [...runs.values()].flatMap(({ journalFailure, runId }) =>
         journalFailure === undefined ? [] : `${runId}: ${journalFailure.message}`,
       )
-      return reportOf({ hostId, cgroups, limiting, slots, failures })
+      return reportOf({ hostId, cgroups, limiting, slots, failures, disks: disks.watch.disks })
     },
   }
 }

@@ -61,6 +61,12 @@ const openAlert: Alert = {
   why: null,
 }
 
+/** Of a host, not of a run. */
+const diskAlert: Alert = {
+  ...openAlert,
+  ...{ key: 'disk-0123456789ab-data', kind: 'LOW_DISK', runId: null, workflow: null, message: 'Only 1.0 GiB free.' },
+}
+
 const canaryResult: CanaryResult = {
   ...{ runId, host: hostId, trigger: 'request', requestedBy: user, outcome: 'PASSED', phase: null, message: null },
   ...{ startedAt: '2026-01-01T00:00:00.000Z', endedAt: '2026-01-01T00:00:01.000Z', level: 'cgroup-v2', processes: 3 },
@@ -242,7 +248,10 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
     runPhases: async (_id, upTo) => phasesOf(liveRunEvents.filter(({ revision }) => revision <= (upTo ?? revision))),
     openSections: async () => [],
     runOutput: async (id, offset) => known(id) && { offset, next: offset + 5, text: 'hello', ended: false },
-    alerts: async () => ({ items: [{ cursor: 'l1', item: openAlert }], hasNextPage: false }),
+    alerts: async () => ({
+      items: [openAlert, diskAlert].map((item, index) => ({ cursor: `l${index}`, item })),
+      hasNextPage: false,
+    }),
     audit: async () => ({
       items: [
         {
@@ -280,6 +289,12 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
         levelDetail: 'cgroup.kill is there',
         checks: [{ name: 'cgroup', ok: true, detail: 'found' }],
         slots: { capacity: 4, used: 1, waiting: 0 },
+        disks: [
+          {
+            ...{ place: 'data', path: '/var/lib/runwarden', places: ['data', 'runs'], failure: null },
+            ...{ freeBytes: 2 ** 30, totalBytes: 2 ** 33, seenAt: '2026-01-01T00:31:00.000Z' },
+          },
+        ],
       },
     ],
     canary: async (last) => ({

@@ -135,6 +135,7 @@ export function scriptedHost(hostId = standardHostId) {
       levelDetail: 'a fake host',
       checks: [{ name: 'journals', ok: script.journalsOk, detail: script.journalsOk ? 'on the disk' : 'no space' }],
       slots: { capacity: 1, used: 0, waiting: 0 },
+      disks: [],
     }),
   }
 

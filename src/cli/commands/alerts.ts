@@ -18,7 +18,9 @@ type Options = ServerOptions & { all?: true; run?: string; follow?: true; limit:
 export function addAlerts(program: Command, context: CliContext): void {
   const command = program
     .command('alerts')
-    .description('What people should know, newest first: stuck runs, timeouts, kills without proof.')
+    .description(
+      'What people should know, newest first: stuck runs, timeouts, kills without proof, disks that fill up.',
+    )
     .option('--all', 'those that are over, too')
     .option('--run <run>', 'only about this run')
     .addOption(
@@ -80,16 +82,19 @@ async function say(screen: Screen, alert: Alert, { json }: Options): Promise<voi
   if (json) return screen.json(alert)
   const over = alert.resolvedAt === null ? '' : `  (resolved: ${printable(alert.why ?? '')})`
   await screen.line(
-    `${alert.resolvedAt ?? alert.raisedAt}  ${alert.severity}  ${alert.kind}  ${alert.runId}  ${printable(alert.workflow)}  ${printable(alert.message)}${over}`,
+    `${alert.resolvedAt ?? alert.raisedAt}  ${alert.severity}  ${alert.kind}  ${alert.runId ?? none}  ${printable(alert.workflow ?? none)}  ${printable(alert.message)}${over}`,
   )
 }
+
+/** Of an alert about a host. */
+const none = '-'
 
 const row = (alert: Alert): Cell[] => [
   alert.raisedAt,
   alert.severity === 'CRITICAL' ? { text: alert.severity, style: 'red' } : alert.severity,
   alert.kind,
-  alert.runId,
-  printable(alert.workflow),
+  alert.runId ?? none,
+  printable(alert.workflow ?? none),
   alert.resolvedAt ?? 'open',
   printable(alert.why === null ? alert.message : `${alert.message} ${alert.why}`),
 ]

@@ -9,12 +9,13 @@ import { type Page, type PageRequest, pageOf } from './page.ts'
 
 /** What people are alerted to. Times are ISO 8601 UTC. */
 export type Alert = {
-  /** The same for the same matter of the same run, however often it is raised. */
+  /** The same for the same matter of the same run or host, however often it is raised. */
   key: string
   kind: AlertKind
   severity: AlertSeverity
-  runId: RunId
-  workflow: string
+  /** null, as is the workflow: it is about a host. */
+  runId: RunId | null
+  workflow: string | null
   message: string
   evidence: Evidence[]
   raisedAt: string
@@ -31,8 +32,8 @@ type AlertRow = {
   key: string
   kind: AlertKind
   severity: AlertSeverity
-  run_id: RunId
-  workflow: string
+  run_id: RunId | null
+  workflow: string | null
   message: string
   evidence: Evidence[]
   raised_at: Date
