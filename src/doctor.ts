@@ -138,7 +138,12 @@ async function freeSpace(config: Config, directory: string): Promise<DoctorCheck
   const limit = thresholdText(config.lowDisk)
   return verdicts.includes('LOW')
     ? { name: 'disk', status: 'warn', detail: `${detail} (the limit is ${limit})`, wayOut: lowDiskWayOut }
-    : { name: 'disk', status: 'warn', detail, wayOut: 'How much room is left cannot be told. What Runwarden writes there would fail in the same way.' }
+    : {
+        name: 'disk',
+        status: 'warn',
+        detail,
+        wayOut: 'How much room is left cannot be told. What Runwarden writes there would fail in the same way.',
+      }
 }
 
 async function server(_: Config, directory: string): Promise<DoctorCheck> {

@@ -75,6 +75,7 @@ beforeAll(async () => {
           level: 'CGROUP_V2',
           levelDetail: 'cgroup.kill is there',
           slots: { capacity: 16, used: 2, waiting: 1 },
+          disks: [],
           checks: [],
         },
       ],
@@ -470,6 +471,12 @@ describe('looking', () => {
     expect(stdout).toMatch(
       /policy +standard, grace 10 s, defers a kill 1 min at most, slow after 5 min, .*stuck after 40 min: alert, total /,
     )
+  })
+
+  it('[R10] alerts: one about a host has no run', async () => {
+    alerts = [fakeAlert({ kind: 'LOW_DISK', runId: null, workflow: null, message: 'Only 1.0 GiB free.' })]
+    const { stdout } = await cli(['alerts'])
+    expect(lines(stdout)[1]).toMatch(/CRITICAL +LOW_DISK +- +- +open +Only 1\.0 GiB free\.$/)
   })
 
   it('[R16] alerts: a table, JSON, and only what was asked for', async () => {
