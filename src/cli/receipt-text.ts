@@ -87,12 +87,19 @@ function processLines(receipt: Receipt, screen: Screen): string[] {
   const rows = receipt.processes.map((process): Cell[] => [
     String(process.identity.pid),
     stateCell(process, receipt.timings.requestedAt),
-    process.signals.map(({ signal }) => signal).join(' ') || 'none',
+    signalsText(process.signals),
     process.foundBy.join(', '),
     printable(process.command),
   ])
   const rest = receipt.processCount - receipt.processes.length
   return [...tableLines(columns, rows, painter), ...(rest > 0 ? [`… and ${rest} more, only counted`] : [])]
+}
+
+/** A process that cannot die is signalled again and again. */
+function signalsText(signals: ReceiptProcess['signals']): string {
+  const counts = Map.groupBy(signals, ({ signal }) => signal)
+  const each = [...counts].map(([signal, { length }]) => (length === 1 ? signal : `${signal} × ${length}`))
+  return each.join(', ') || 'none'
 }
 
 function stateCell(process: ReceiptProcess, since: string): Cell {

@@ -16,12 +16,24 @@ import { setTimeout } from 'node:timers/promises'
 import { readKernelFile } from '../os/read-kernel-file.ts'
 import { type Controllers, openControllers } from './controllers.ts'
 
+/**
+ * What a run may make inside its cgroup, so that looking at it stays cheap, and each cgroup has a path that can be
+ * opened: 12 names of 255 bytes fit into Linux's 4,096. A container engine inside a run nests four or five deep.
+ */
+const bounds: Readonly<Record<string, number>> = { 'cgroup.max.depth': 12, 'cgroup.max.descendants': 1_000 }
+
 /** One run's cgroup: a directory whose list of members the kernel keeps. */
 export class Cgroup {
   readonly path: string
 
   constructor(path: string) {
     this.path = path
+  }
+
+  /** Makes it, or takes the one that is there. */
+  make(): void {
+    mkdirSync(this.path, { recursive: true })
+    for (const [file, bound] of Object.entries(bounds)) writeIfThere(join(this.path, file), String(bound))
   }
 
   /** False also when it was removed: only an empty cgroup can be. */
@@ -206,9 +218,10 @@ function listOrEmpty(path: string) {
 
 /**
  * ENODEV: the cgroup was removed while its file was open. ENOTSUP: the run made it a threaded one, which has neither a
- * list of processes nor a kill; what is above it lists them still, and `populated` holds for it too.
+ * list of processes nor a kill; what is above it lists them still, and `populated` holds for it too. ENAMETOOLONG: a
+ * run with root's rights has lifted our bounds; the kernel kills and counts its members there like any others.
  */
 function isMissing(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException
-  return code === 'ENOENT' || code === 'ENODEV' || code === 'ENOTSUP'
+  return code !== undefined && ['ENOENT', 'ENODEV', 'ENOTSUP', 'ENAMETOOLONG'].includes(code)
 }

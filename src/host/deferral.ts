@@ -49,7 +49,7 @@ export async function deferKill(run: DeferrableKill): Promise<void> {
   let endedBy: NonNullable<Receipt['deferral']>['endedBy'] = 'stronger-kill'
   for (let kill = waiting(ladder); kill !== undefined; kill = waiting(ladder)) {
     const begun = performance.now()
-    let sections = await run.openSections()
+    let sections = await openSectionsOf(run)
     const pauseMs = Math.min(Math.max(pollMs, restPerLook * (performance.now() - begun)), pollMaxMs)
     // A root can end meanwhile, and what it began goes on without it.
     await noteExit(run)
@@ -81,15 +81,26 @@ async function goOn({ ladder, cgroup, letGoOn }: DeferrableKill): Promise<void> 
   await letGoOn()
 }
 
+/** Where nobody can look, what was open stays so until its limit: a kill must not hang on it. */
+async function openSectionsOf({ openSections, ladder, log, runId }: DeferrableKill): Promise<OpenSection[]> {
+  try {
+    return await openSections()
+  } catch (error) {
+    log.error({ err: error, runId }, 'whether a run is in a critical section cannot be seen')
+    return ladder.step('deferring')?.sections ?? []
+  }
+}
+
 /**
  * A run that goes from one section into the next would enter one between the look and the signal: after a wait it
  * stands still for both, where it has a cgroup.
  */
-async function lookAgainStanding({ ladder, cgroup, openSections }: DeferrableKill): Promise<OpenSection[]> {
+async function lookAgainStanding(run: DeferrableKill): Promise<OpenSection[]> {
+  const { ladder, cgroup } = run
   if (ladder.step('deferring') === undefined || !cgroup?.freeze(true)) return []
   const late = performance.now() + stillMaxMs
   while (!cgroup.frozen() && cgroup.populated() && performance.now() < late) await delay(1)
-  return openSections()
+  return openSectionsOf(run)
 }
 
 /** The ladder stands before its first signal, and has not waited to the end before. */

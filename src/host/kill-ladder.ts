@@ -9,6 +9,7 @@ import { isRunning, type ProcessTable } from './process-table.ts'
 import { checksOf, type Look, ReceiptBook, receiptOf } from './receipt.ts'
 import { signalProcess } from './signals.ts'
 import type { Tree } from './tree.ts'
+import { lookAtTree, type TreeLook } from './tree-look.ts'
 
 /** What a kill needs of a run. */
 export type LadderRun = DeferrableKill & {
@@ -47,6 +48,7 @@ export async function killTree(run: LadderRun): Promise<void> {
 class Ladder {
   readonly #run: LadderRun
   readonly #book = new ReceiptBook()
+  #blindFor: string | undefined
 
   constructor(run: LadderRun) {
     this.#run = run
@@ -91,14 +93,16 @@ class Ladder {
     await awaitExit(this.#run)
   }
 
-  async #look(): Promise<Look & { alive: Member[] }> {
-    const { tree, cgroup, visible } = this.#run
-    const table = await this.#run.readTable()
-    const members = tree.observe(table)
-    this.#book.observe(members, this.#now())
-    const alive = [...members.values()].filter(({ entry }) => entry.alive)
-    const cgroupEmpty = cgroup === null ? null : !cgroup.populated()
-    return { members, alive, conclusive: table.conclusive && visible, cgroupEmpty, visible }
+  async #look(): Promise<TreeLook> {
+    const look = await lookAtTree(this.#run, this.#book.living())
+    this.#book.observe(look.members, this.#now())
+    const { runId, log } = this.#run
+    const why = look.failure?.message
+    if (why !== undefined && why !== this.#blindFor) {
+      log.error({ err: look.failure, runId }, 'the tree of a kill cannot be looked at')
+    }
+    this.#blindFor = why
+    return look
   }
 
   async #terminate(): Promise<void> {
@@ -166,7 +170,7 @@ class Ladder {
       emptyLooks = isEmpty && look.conclusive ? emptyLooks + 1 : 0
       if (emptyLooks === emptyLooksWanted) return this.#gone(look)
       if (emptyLooks > 0) continue
-      if (!isEmpty) await this.#strike(look.alive)
+      if (!isEmpty || look.failure !== undefined) await this.#strike(look.alive)
       const isLate = this.#isOver(this.#provingUntil()) && performance.now() > lookUntil
       if (isLate && this.#owesDoubt()) await this.#notProven(look)
       await this.#awaitQuiet(isEmpty && !isLate ? quietPollMs : pauseMs)

@@ -1,10 +1,11 @@
 import { spawn } from 'node:child_process'
-import { closeSync, lstatSync, mkdirSync, statSync, symlinkSync } from 'node:fs'
+import { closeSync, lstatSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import type { LimitReport } from '../domain/resource-limits.ts'
 import { isGone, machineIdentity } from '../os/process-identity.ts'
 import { Bell } from './bell.ts'
+import { Cgroup } from './cgroup.ts'
 import { isDiskFull } from './journal.ts'
 import type { LaunchFailure, LaunchPlan } from './launch-plan.ts'
 import { limitCgroup } from './limit-plan.ts'
@@ -46,7 +47,7 @@ export async function recordLaunch(
 ): Promise<LaunchRecord | LaunchFailure> {
   const record: LaunchRecord = { ...machineIdentity(), cgroup, workspace, limits: limits.reports }
   try {
-    if (cgroup !== null) mkdirSync(cgroup, { recursive: true })
+    if (cgroup !== null) new Cgroup(cgroup).make()
     const refused = cgroup === null ? undefined : limitCgroup(cgroup, limits.cgroupFiles)
     if (refused !== undefined) return refused
     await writeAtomically(paths.launch, JSON.stringify(record))

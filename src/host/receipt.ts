@@ -15,6 +15,7 @@ import type { Member } from './membership.ts'
 import { entryKey, identityOfEntry, type ProcessEntry } from './process-table.ts'
 
 const processesMax = 1000
+const signalsMax = 100
 
 type Seen = { record: ReceiptProcess; foundBy: Set<Membership> }
 
@@ -68,7 +69,11 @@ export class ReceiptBook {
   }
 
   signalled(entry: Pick<ProcessEntry, 'pid' | 'startTime'>, signal: SignalName, at: string): void {
-    this.#known.get(entryKey(entry))?.record.signals.push({ signal, at })
+    const signals = this.#known.get(entryKey(entry))?.record.signals
+    if (signals === undefined) return
+    // Who cannot die is struck every 30 s for as long as it takes: of so many only the last one says something.
+    if (signals.length >= signalsMax) signals.pop()
+    signals.push({ signal, at })
   }
 
   /** Those not yet seen to be gone. */
@@ -118,6 +123,8 @@ export type Look = {
   cgroupEmpty: boolean | null
   /** False: this host lives in another pid namespace than the run, and sees nothing of it. */
   visible: boolean
+  /** Why there was none: `members` are those of the run's known processes that live. */
+  failure?: Error
 }
 
 const checkedBy: [name: string, what: string, by: Membership[]][] = [
@@ -127,7 +134,7 @@ const checkedBy: [name: string, what: string, by: Membership[]][] = [
   ['no-marker', 'process that bears the run’s marker', ['marker']],
 ]
 
-export function checksOf({ members, conclusive, cgroupEmpty, visible }: Look): ReceiptCheck[] {
+export function checksOf({ members, conclusive, cgroupEmpty, visible, failure }: Look): ReceiptCheck[] {
   const alive = [...members.values()].filter(({ entry }) => entry.alive)
   const byMembership = checkedBy.map(([name, what, by]): ReceiptCheck => {
     const found = alive.filter(({ foundBy }) => by.some((how) => foundBy.has(how)))
@@ -140,11 +147,7 @@ export function checksOf({ members, conclusive, cgroupEmpty, visible }: Look): R
   })
   const cgroup =
     cgroupEmpty === null ? 'the run has no cgroup' : cgroupEmpty ? 'the kernel says populated 0' : 'populated 1'
-  const scan = !visible
-    ? 'the run lives in another pid namespace'
-    : conclusive
-      ? 'every process that was listed or born meanwhile could be read'
-      : 'a process came or went unread'
+  const scan = scanText({ conclusive, visible, failure })
   return [
     { name: 'cgroup-empty', passed: cgroupEmpty, detail: cgroup },
     ...byMembership,
@@ -152,12 +155,24 @@ export function checksOf({ members, conclusive, cgroupEmpty, visible }: Look): R
   ]
 }
 
+function scanText({
+  conclusive,
+  visible,
+  failure,
+}: Pick<Look, 'conclusive' | 'visible'> & { failure: Look['failure'] }) {
+  if (!visible) return 'the run lives in another pid namespace'
+  if (failure !== undefined) return `the tree could not be looked at: ${failure.message}`.slice(0, 500)
+  return conclusive ? 'every process that was listed or born meanwhile could be read' : 'a process came or went unread'
+}
+
 const notCoveredEver = [
   'what the run had another service start for it (a container engine, systemd, cron): such processes are outside of any tree',
 ]
-const notCoveredByScan = [
-  'a process that cleared its environment, left its session and lost its parent before it was ever seen',
-]
+const strayed = 'cleared its environment, left its session and lost its parent before it was ever seen'
+const notCoveredBy: Record<ProofLevel, string> = {
+  'cgroup-v2': `a process that moved itself to another cgroup, which takes root’s rights, and ${strayed}`,
+  'process-scan': `a process that ${strayed}`,
+}
 
 export type ReceiptOptions = {
   runId: RunId
@@ -177,7 +192,7 @@ export function receiptOf({ book, timings, ...rest }: ReceiptOptions): Receipt {
     processes: book.processes(),
     processCount: book.count,
     timings: { ...timings, ...(book.emptyAt === undefined ? {} : { emptyAt: book.emptyAt }) },
-    notCovered: rest.level === 'cgroup-v2' ? notCoveredEver : [...notCoveredEver, ...notCoveredByScan],
+    notCovered: [...notCoveredEver, notCoveredBy[rest.level]],
   }
 }
 

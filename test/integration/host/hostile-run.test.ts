@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -56,6 +57,31 @@ describe('a run that works against its own supervision', () => {
     expect(receipt.proven).toBe(true)
     expect(isRunning(root)).toBe(false)
     expect((await world.fact(run.runId, 'RunCleaned')).failedSteps).toEqual([])
+  })
+
+  it('[R6] [M1] cgroups that it makes deeper than a path can say do not stop its kill', async () => {
+    world = await createHostWorld()
+    const base = /below (\/.*)$/.exec((await world.host.report()).levelDetail)?.[1]
+    if (base === undefined) return
+    const name = 'd'.repeat(250)
+    const run = await world.launch(
+      sh(
+        `cd ${ownCgroup} && { mkdir -p 1/2/3/4/5/6/7/8/9/10/11/12 && ! mkdir 1/2/3/4/5/6/7/8/9/10/11/12/13 && echo bounded; }
+         for file in depth descendants; do echo max >cgroup.max.$file; done
+         i=0; while [ $i -lt 20 ]; do mkdir ${name} && cd ./${name}; i=$((i + 1)); done
+         echo 0 >cgroup.procs; trap '' TERM; echo made; exec sleep 1000`,
+      ),
+    )
+    try {
+      await waitUntil(async () => (await world.output(run.runId)).endsWith('made\n'), 'the cgroups')
+      expect(await world.output(run.runId)).toContain('bounded\n')
+      const { root } = await world.fact(run.runId, 'RunStarted')
+      await world.kill(run)
+      expect((await world.fact(run.runId, 'TreeGone')).receipt.proven).toBe(true)
+      expect(isRunning(root)).toBe(false)
+    } finally {
+      execFileSync('find', [join(base, `run-${run.runId.slice('run_'.length)}`), '-depth', '-type', 'd', '-delete'])
+    }
   })
 
   it.each(['exit 3', 'exec sleep 1000'])(
