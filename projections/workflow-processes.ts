@@ -13,7 +13,7 @@ import { runIdsOf } from './runs.ts'
  */
 export const workflowProcesses: Projection = {
   name: 'workflow_processes',
-  version: 1,
+  version: 2,
   tables: ['workflow_processes'],
   ddl: `
     CREATE TABLE workflow_processes (
@@ -61,7 +61,7 @@ function next(row: ProcessRow | undefined, event: RecordedRunEvent): ProcessRow 
   if (event.type === 'RunRequested') return row ?? requested(event)
   if (row === undefined) return undefined
   if (event.type === 'TelemetrySummarised') {
-    return { ...row, last_heartbeat: event.data.lastHeartbeatAt ?? row.last_heartbeat }
+    return { ...row, last_heartbeat: event.data.lastHeartbeatAt ?? null }
   }
   if (isTerminal(row.status)) return row
   switch (event.type) {

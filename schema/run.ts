@@ -57,7 +57,7 @@ const RunOrigin = builder.enumType('RunOrigin', {
 })
 
 /** A replayed run says of when it is; what depends on the clock goes by that. */
-export type ShownRun = RunState & { asOf?: string }
+export type ShownRun = RunState & { asOf?: string; heartbeatsRetired?: boolean }
 
 /** The moment at which the run is looked at, in milliseconds since the epoch. */
 export const clockOf = ({ asOf }: ShownRun, now: () => number) => (asOf === undefined ? now() : Date.parse(asOf))
@@ -196,6 +196,12 @@ builder.node(RunType, {
       nullable: true,
       description:
         'Of a replay: the moment that it shows. Its verdict and every age are those of then. null: the run as it is now.',
+    }),
+    heartbeatsRetired: t.boolean({
+      resolve: ({ heartbeatsRetired }) => heartbeatsRetired ?? false,
+      description:
+        'Of a replay: heartbeats from before that moment are no longer kept, so its progress, usage, output and ' +
+        'resources are not those of then. A run as it is now has them all, from the summary at its end.',
     }),
   }),
 })

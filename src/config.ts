@@ -47,6 +47,8 @@ const schema = z.object({
   RUNWARDEN_KEEP_MAX_BYTES: wholeNumber(0, 1024 ** 5).default(20 * 1024 ** 3),
   RUNWARDEN_LOW_DISK_BYTES: wholeNumber(0, 1024 ** 5).default(1024 ** 3),
   RUNWARDEN_LOW_DISK_PERCENT: wholeNumber(0, 50).default(5),
+  RUNWARDEN_TELEMETRY_KEEP_DAYS: wholeNumber(1, 36_500).default(30),
+  RUNWARDEN_TELEMETRY_KEEP_EVENTS: wholeNumber(1, 999_999_999).default(10_000),
   RUNWARDEN_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   RUNWARDEN_POSTGRES_ACCOUNT: z.string().min(1).optional(),
   RUNWARDEN_CGROUPS: z.enum(['auto', 'off']).default('auto'),
@@ -69,6 +71,8 @@ export type Config = {
   retention: { maxAgeMs: number; maxBytes: number }
   /** Below which free space people are alerted. */
   lowDisk: { bytes: number; percent: number }
+  /** Of the heartbeats of a run that has ended. */
+  telemetryRetention: { maxAgeMs: number; maxCount: number }
   logLevel: z.infer<typeof schema>['RUNWARDEN_LOG_LEVEL']
   postgresAccount: string | undefined
   cgroups: 'auto' | 'off'
@@ -98,6 +102,10 @@ export function readConfig(env: NodeJS.ProcessEnv): Config {
       maxBytes: values.RUNWARDEN_KEEP_MAX_BYTES,
     },
     lowDisk: { bytes: values.RUNWARDEN_LOW_DISK_BYTES, percent: values.RUNWARDEN_LOW_DISK_PERCENT },
+    telemetryRetention: {
+      maxAgeMs: values.RUNWARDEN_TELEMETRY_KEEP_DAYS * 24 * 60 * 60_000,
+      maxCount: values.RUNWARDEN_TELEMETRY_KEEP_EVENTS,
+    },
     logLevel: values.RUNWARDEN_LOG_LEVEL,
     postgresAccount: values.RUNWARDEN_POSTGRES_ACCOUNT,
     cgroups: values.RUNWARDEN_CGROUPS,

@@ -78,6 +78,7 @@ async function serve(serving: Serving): Promise<void> {
     checkIntervalMs: config.checkIntervalMs,
     canaryIntervalMs: config.canaryIntervalMs,
     lowDisk: config.lowDisk,
+    telemetryRetention: config.telemetryRetention,
     storeAway: connection.away,
   })
   shutdown.add('control', () => control.close())

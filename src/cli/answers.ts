@@ -98,6 +98,8 @@ export type RunDetails = RunRow &
     requestedBy: Actor
     /** Of a replay: which moment it shows. */
     asOf: string | null
+    /** Of a replay: heartbeats from before that moment are gone. */
+    heartbeatsRetired: boolean
     outputBytes: number
     processes: number | null
     cpuMs: number | null

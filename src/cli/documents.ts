@@ -24,7 +24,7 @@ const runDetails = /* GraphQL */ `
     ...RunRow
     ...RestartLinks
     origin workflowVersion command workspacePath workspace { ...WorkspaceFields } labels { name value }
-    requestedBy { kind id } asOf
+    requestedBy { kind id } asOf heartbeatsRetired
     policy { ...PolicyFields } limits { limit requested enforcedBy detail }
     outputBytes processes cpuMs rssBytes openFiles ioReadBytes ioWriteBytes
     peakRssBytes peakProcesses peakOpenFiles cacheReadRatio lateResults

@@ -63,6 +63,9 @@ const yearMax = Date.parse('9999-12-31T23:59:59.999Z')
 
 const startOf = (run: RunDetails) => Date.parse(run.startedAt ?? run.requestedAt)
 
+const retired =
+  '. Heartbeats of that time are no longer kept (retention): progress, usage, output and resources of then are not known'
+
 /** Says that this is not the present, and which moment it is. */
 export function replayLine({ was, now, toCome }: Replay, nowMs: number): string {
   const at = Date.parse(was.asOf)
@@ -71,6 +74,6 @@ export function replayLine({ was, now, toCome }: Replay, nowMs: number): string 
   const where = `${formatDuration(Math.abs(fromStart))} ${fromStart < 0 ? 'before' : 'after'} ${start}`
   return (
     `${toCome ? 'that moment is still to come: ' : ''}as it was at ${was.asOf}: ${where}, ${formatDuration(nowMs - at)} ago, after event ${was.revision} of ` +
-    `${now.revision}; ages are those of then`
+    `${now.revision}; ages are those of then${was.heartbeatsRetired ? retired : ''}`
   )
 }

@@ -5,7 +5,7 @@ import type { HostLink } from '../domain/host-link.ts'
 import { runIdSchema } from '../domain/ids.ts'
 import type { LowDiskThreshold } from '../domain/low-disk.ts'
 import type { RunState } from '../domain/run-state.ts'
-import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
+import { type EventStore, type Retention, StoreUnavailable } from '../event-store/event-store.ts'
 import { createAuditLog } from './audit-log.ts'
 import { type AuditSpool, keepFlushing } from './audit-spool.ts'
 import { createCanary } from './canary.ts'
@@ -35,6 +35,7 @@ import { rebuildProjections } from './rebuild-projections.ts'
 import { createRefusedAccess } from './refused-access.ts'
 import { registerProcess } from './register-process.ts'
 import { restartRun } from './restart-run.ts'
+import { keepRetiring, standardTelemetryRetention } from './retention.ts'
 import { runCanary } from './run-canary.ts'
 import { createRunFeed } from './run-feed.ts'
 import { followRunOutput, readRunOutput } from './run-output.ts'
@@ -56,6 +57,8 @@ export type ControlDeps = {
   canaryIntervalMs?: number
   /** Below which free space of its host people are alerted; standard: never. */
   lowDisk?: LowDiskThreshold
+  /** Of the heartbeats of a run that has ended. */
+  telemetryRetention?: Retention
   /** undefined once the store can be used; until then why it cannot. */
   storeAway: () => string | undefined
 }
@@ -82,7 +85,7 @@ export function createControl(deps: ControlDeps): RunningControl {
   const closing = new AbortController()
   const feed = createRunFeed(store)
   const dispatcher = createHostDispatcher(deps.store, host, deps.checkpoint, log, now)
-  const recorder = createFactRecorder(deps.store, host, log)
+  const recorder = createFactRecorder(deps.store, host, log, deps.telemetryRetention ?? standardTelemetryRetention)
   const auditIn = (recordedIn: EventStore) =>
     createAuditLog(recordedIn, deps.auditSpool, now, (position) => followed(position, ['audit']))
   const audit = auditIn(store)
@@ -126,6 +129,7 @@ export function createControl(deps: ControlDeps): RunningControl {
       keepRunning('monitor', () => monitor.run(signal), log, signal),
       keepRunning('disk alerts', () => disks.run(signal), log, signal),
       keepRunning('canary', () => canary.run(signal), log, signal),
+      keepRunning('retention', () => keepRetiring(store, log, signal), log, signal),
       keepRunning('audit spool', () => keepFlushing(deps.auditSpool, store, signal), log, signal),
     ])
   }

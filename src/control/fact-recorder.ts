@@ -4,7 +4,7 @@ import { type Fact, factSchema, type HostLink } from '../domain/host-link.ts'
 import { type RunId, runStream, telemetryStream } from '../domain/ids.ts'
 import type { NewRunEvent, RunEventBody } from '../domain/run-events.ts'
 import { isTerminal, type RunState } from '../domain/run-state.ts'
-import { type EventStore, StoreUnavailable } from '../event-store/event-store.ts'
+import { type EventStore, type Retention, StoreUnavailable } from '../event-store/event-store.ts'
 import { delayOrAbort } from './delay.ts'
 import { derivedEventId } from './derived-event-id.ts'
 import type { Log } from './log.ts'
@@ -32,8 +32,14 @@ const triesMax = 3
 /**
  * From the host to the store: each fact becomes one event, however often it is offered. Its number makes the event's
  * id, and facts up to the highest number in the store are passed over.
+ * @param telemetryRetention of the heartbeats of a run that has ended.
  */
-export function createFactRecorder(store: EventStore, host: HostLink, log: Log): FactRecorder {
+export function createFactRecorder(
+  store: EventStore,
+  host: HostLink,
+  log: Log,
+  telemetryRetention: Retention,
+): FactRecorder {
   const known = new Map<RunId, Known>()
   const stuck = new Map<RunId, Stuck>()
 
@@ -99,7 +105,12 @@ export function createFactRecorder(store: EventStore, host: HostLink, log: Log):
         state = foldNew(state, [event], runStream(runId))
       }
     }
-    if (telemetry.length > 0) await store.append(telemetryStream(runId), telemetry, 'any')
+    const isSummed = lifecycle.some(({ type }) => type === 'TelemetrySummarised') && telemetrySequence > 0
+    await Promise.all([
+      telemetry.length > 0 && store.append(telemetryStream(runId), telemetry, 'any'),
+      // Before the summary is there: after it, a crash in between would leave the heartbeats for ever.
+      isSummed && store.setRetention(telemetryStream(runId), telemetryRetention),
+    ])
     if (lifecycle.length > 0) {
       const appended = await store.append(runStream(runId), lifecycle, before.state.revision)
       if (appended.outcome !== 'appended') return false

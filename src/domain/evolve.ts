@@ -1,14 +1,12 @@
 import { canFollow } from './can-follow.ts'
 import type { EventMetadata } from './event.ts'
 import { deferralOver, deferred, entered, exited, killRequested } from './evolve-kill.ts'
+import { heard, noted, summedUp } from './evolve-telemetry.ts'
 import { gapWithoutPause, neverPaused, pausedMsAt, pauseOver, stoodStill, wentOn, wished } from './pause.ts'
 import type { Receipt } from './receipt.ts'
 import { limitNotices } from './resource-limits.ts'
 import type { RecordedRunEvent } from './run-events.ts'
-import { type CleanupStep, isTerminal, type RunState, type RunStatus } from './run-state.ts'
-
-/** At most this many notices are kept in the state; the events keep them all. */
-const noticesMax = 20
+import type { CleanupStep, RunState, RunStatus } from './run-state.ts'
 
 /**
  * The state after one more event. Total: an event that cannot follow leaves the state as it is (apart from counters).
@@ -207,14 +205,9 @@ function apply(state: RunState, event: RecordedRunEvent): RunState {
     case 'LateResultObserved':
       return { ...state, lateResults: state.lateResults + 1 }
     case 'HeartbeatRecorded':
-      return withTelemetry(state, event.data, at)
+      return heard(state, event.data, at)
     case 'TelemetrySummarised':
-      return {
-        ...withTelemetry(state, event.data, event.data.lastHeartbeatAt ?? state.lastHeartbeatAt),
-        peakRssBytes: event.data.peakRssBytes ?? state.peakRssBytes,
-        peakProcesses: event.data.peakProcesses ?? state.peakProcesses,
-        peakOpenFiles: event.data.peakOpenFiles ?? state.peakOpenFiles,
-      }
+      return summedUp(state, event.data)
   }
 }
 
@@ -269,32 +262,3 @@ function withStep(state: RunState, step: string, result: Pick<CleanupStep, 'stat
       : state.cleanup.steps.map((known) => (known === before ? after : known))
   return { ...state, cleanup: { ...state.cleanup, status: 'RUNNING', steps } }
 }
-
-type Telemetry = Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' | 'TelemetrySummarised' }>['data']
-
-function withTelemetry(state: RunState, data: Telemetry, at: string | null): RunState {
-  const notices = 'notices' in data && data.notices !== undefined ? data.notices : []
-  return {
-    ...state,
-    progressPercent: data.progressPercent ?? state.progressPercent,
-    usage: data.usage === undefined ? state.usage : { ...state.usage, ...data.usage },
-    lastOutput: data.lastOutput ?? state.lastOutput,
-    outputBytes: data.outputBytes ?? state.outputBytes,
-    processes: isTerminal(state.status) ? 0 : (data.processes ?? state.processes),
-    cpuMs: data.cpuMs ?? state.cpuMs,
-    rssBytes: data.rssBytes ?? state.rssBytes,
-    openFiles: isTerminal(state.status) ? 0 : (data.openFiles ?? state.openFiles),
-    ioReadBytes: data.ioReadBytes ?? state.ioReadBytes,
-    ioWriteBytes: data.ioWriteBytes ?? state.ioWriteBytes,
-    peakRssBytes: largest(state.peakRssBytes, data.rssBytes),
-    peakProcesses: largest(state.peakProcesses, data.processes),
-    peakOpenFiles: largest(state.peakOpenFiles, data.openFiles),
-    lastHeartbeatAt: at,
-    notices: noted(state, notices, at),
-  }
-}
-
-const noted = (state: RunState, notices: { code: string; detail: string }[], at: string | null) =>
-  [...state.notices, ...notices.map((notice) => ({ ...notice, at: at ?? state.requestedAt }))].slice(-noticesMax)
-
-const largest = (a: number | null, b: number | undefined) => (b === undefined ? a : Math.max(a ?? 0, b))

@@ -57,8 +57,11 @@ export function requestedLimits(limits: ResourceLimits | undefined): { limit: Li
   return limitNames.flatMap((limit) => (all[limit] === undefined ? [] : { limit, requested: all[limit] }))
 }
 
+/** The code of notices about limits. */
+export const limitNotice = 'LIMIT_NOT_ENFORCED'
+
 /** Said of a run whose limits its host cannot enforce: nobody is to believe that it is held to them. */
 export const limitNotices = (reports: readonly LimitReport[]) =>
   reports
     .filter(({ enforcedBy }) => enforcedBy === 'none')
-    .map(({ limit, detail }) => ({ code: 'LIMIT_NOT_ENFORCED', detail: `${limit}: ${detail}` }))
+    .map(({ limit, detail }) => ({ code: limitNotice, detail: `${limit}: ${detail}` }))

@@ -60,6 +60,8 @@ const progressShape = {
   ioWriteBytes: z.number().int().nonnegative().optional(),
 }
 
+const noticeShape = { code: z.string(), detail: z.string().max(500) }
+
 /** R15. */
 export const verdicts = ['NORMAL', 'SLOW', 'STUCK'] as const
 export type Verdict = (typeof verdicts)[number]
@@ -219,18 +221,20 @@ export const runEventSchemas = {
   RunCleaned: z.object({ failedSteps: z.array(z.string()) }),
   /** A fact that no longer fits, kept as it came. */
   LateResultObserved: z.object({ fact: z.string(), data: z.unknown(), status: z.string() }),
-  /** What a run's row takes from telemetry, so that retention may drop the telemetry. */
+  /** All that a run's row takes from telemetry, so that retention may drop the telemetry. */
   TelemetrySummarised: z.object({
     ...progressShape,
     lastHeartbeatAt: z.iso.datetime().optional(),
     peakRssBytes: z.number().int().nonnegative().optional(),
     peakProcesses: z.number().int().nonnegative().optional(),
     peakOpenFiles: z.number().int().nonnegative().optional(),
+    /** The last 20 of all heartbeats. */
+    notices: z.array(z.object({ ...noticeShape, at: z.iso.datetime() })).optional(),
   }),
   HeartbeatRecorded: z.object({
     ...progressShape,
     /** Said once each: such as a progress line that could not be read, or output that was lost. */
-    notices: z.array(z.object({ code: z.string(), detail: z.string().max(500) })).optional(),
+    notices: z.array(z.object(noticeShape)).optional(),
   }),
 } as const
 

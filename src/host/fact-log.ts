@@ -3,6 +3,7 @@ import type { Fact, FactBody } from '../domain/host-link.ts'
 import type { HostId, RunId } from '../domain/ids.ts'
 import type { Clock } from './clock.ts'
 import { DeclaredSections } from './declared-sections.ts'
+import { HeartbeatMemory } from './heartbeat-memory.ts'
 import { Journal } from './journal.ts'
 import { readJson, writeAtomically } from './run-directory.ts'
 
@@ -57,9 +58,7 @@ export class FactLog {
   readonly sections = new DeclaredSections()
   /** Codes of the notices that were given. */
   readonly notices = new Set<string>()
-  peakRssBytes = 0
-  peakProcesses = 0
-  peakOpenFiles = 0
+  readonly heartbeats = new HeartbeatMemory()
 
   private constructor(options: FactLogOptions, journal: Journal<FactLine>, lines: FactLine[], acknowledged: number) {
     this.#options = options
@@ -141,9 +140,7 @@ export class FactLog {
     const { body } = line
     if (body.type === 'CleanupStepCompleted') this.doneSteps.add(body.data.step)
     if (body.type !== 'HeartbeatRecorded') return
-    this.peakRssBytes = Math.max(this.peakRssBytes, body.data.rssBytes ?? 0)
-    this.peakOpenFiles = Math.max(this.peakOpenFiles, body.data.openFiles ?? 0)
-    this.peakProcesses = Math.max(this.peakProcesses, body.data.processes ?? 0)
+    this.heartbeats.fold(body, line.occurredAt)
     for (const { code } of body.data.notices ?? []) this.notices.add(code)
   }
 
@@ -190,7 +187,8 @@ export class FactLog {
           line.sequence > this.acknowledged ||
           latest.has(line) ||
           !expendable.has(line.body.type) ||
-          this.sections.restsOn(line.body),
+          this.sections.restsOn(line.body) ||
+          this.heartbeats.restsOn(line.body),
       )
       await writeAtomically(this.#options.path, kept.map((line) => `${JSON.stringify(line)}\n`).join(''))
       await this.#journal.close()

@@ -205,9 +205,7 @@ export class Telemetry {
         ...latest,
         ...(this.#options.cgroup?.cpuMs() === undefined ? {} : { cpuMs: this.#options.cgroup.cpuMs() }),
         ...(lastHeartbeatAt === undefined ? {} : { lastHeartbeatAt }),
-        ...(facts.peakRssBytes > 0 ? { peakRssBytes: facts.peakRssBytes } : {}),
-        ...(facts.peakOpenFiles > 0 ? { peakOpenFiles: facts.peakOpenFiles } : {}),
-        ...(facts.peakProcesses > 0 ? { peakProcesses: facts.peakProcesses } : {}),
+        ...facts.heartbeats.summary(),
       },
     }
   }

@@ -229,7 +229,7 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
     recordRefusedAccess: (detail) => void refused.push(detail),
     run: async (id) => known(id),
     runs: async () => ({ items: [{ item: liveRun, cursor: 'c1' }], hasNextPage: true }),
-    runAt: async (id) => known(id) && { ...liveRun, asOf: '2026-01-01T00:00:02.000Z' },
+    runAt: async (id) => known(id) && { ...liveRun, asOf: '2026-01-01T00:00:02.000Z', heartbeatsRetired: false },
     runEvents: async (id, { first }) => {
       if (known(id) === undefined) return undefined
       const items = liveRunEvents

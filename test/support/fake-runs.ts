@@ -49,6 +49,7 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     requestedBy: { kind: 'TOKEN', id: 'admin' },
     revision: 1,
     asOf: null,
+    heartbeatsRetired: false,
     outputBytes: 61,
     processes: 2,
     cpuMs: 12,

@@ -16,6 +16,8 @@ it.each([
   [{ RUNWARDEN_CHECK_INTERVAL_MS: '60001' }, /from 100 to 60000/],
   [{ RUNWARDEN_SALVAGE_MAX_BYTES: '1 GB' }, /RUNWARDEN_SALVAGE_MAX_BYTES is "1 GB", which is no whole number/],
   [{ RUNWARDEN_KEEP_DAYS: '-1' }, /from 0 to 36500/],
+  [{ RUNWARDEN_TELEMETRY_KEEP_DAYS: '0' }, /from 1 to 36500/],
+  [{ RUNWARDEN_TELEMETRY_KEEP_EVENTS: 'all' }, /from 1 to 999999999/],
   [{ RUNWARDEN_CGROUPS: 'on' }, /RUNWARDEN_CGROUPS is "on"/],
   [{ EVENT_STORE_URL: 'kurrentdb://x:2113' }, /cannot use yet/],
 ])('refuses %j with the value and what would do', (env, message) => {

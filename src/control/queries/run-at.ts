@@ -1,14 +1,18 @@
 import type { RecordedEvent } from '../../domain/event.ts'
 import { foldRun } from '../../domain/fold-run.ts'
 import { runIdSchema, runStream, telemetryStream } from '../../domain/ids.ts'
+import { readRunEvent } from '../../domain/run-events.ts'
 import type { RunState } from '../../domain/run-state.ts'
 import type { EventStore } from '../../event-store/event-store.ts'
 
 /** Right after an event of the run's stream, or at a time (ISO 8601). */
 export type Moment = { revision: number } | { time: string }
 
-/** A run as it was. `asOf`: of which moment, ISO 8601 UTC; its verdict and its ages are those of then. */
-export type ReplayedRun = RunState & { asOf: string }
+/**
+ * A run as it was. `asOf`: of which moment, ISO 8601 UTC; its verdict and its ages are those of then.
+ * `heartbeatsRetired`: retention has removed heartbeats from before it, so what the run said and used is not all known.
+ */
+export type ReplayedRun = RunState & { asOf: string; heartbeatsRetired: boolean }
 
 /**
  * The run as it was at that moment, heartbeats included (those that retention has removed stand summarised in the
@@ -36,13 +40,35 @@ export async function runAt(
     const last = events.at(-1)
     if (last?.revision !== moment.revision) return undefined
     const heartbeats = await beginning(store, telemetry, ({ position }) => position < last.position)
-    return replay([...events, ...heartbeats], latest([...events, ...heartbeats]))
+    return replay(events, heartbeats, latest([...events, ...heartbeats]))
   }
   const asOf = Math.min(Date.parse(moment.time), now.getTime())
   const happened = (event: RecordedEvent) => timeOf(event) <= asOf
   const events = await beginning(store, lifecycle, happened)
   const heartbeats = await beginning(store, telemetry, happened)
-  return replay([...events, ...heartbeats], asOf)
+  return replay(events, heartbeats, asOf)
+
+  /** Position order is the order in which the projection met them. */
+  async function replay(events: RecordedEvent[], heartbeats: RecordedEvent[], asOf: number) {
+    const inOrder = [...events, ...heartbeats].toSorted((a, b) => a.position - b.position)
+    const state = inOrder.reduce<RunState | undefined>(foldRun, undefined)
+    if (state === undefined) return undefined
+    // A summary says all that they said.
+    const heartbeatsRetired = !events.some(isSummary) && (await areRetired(store, lifecycle, telemetry))
+    return { ...state, asOf: new Date(asOf).toISOString(), heartbeatsRetired }
+  }
+}
+
+const isSummary = ({ type }: RecordedEvent) => type === 'TelemetrySummarised'
+
+/** Whether retention has removed heartbeats, some or all. */
+async function areRetired(store: EventStore, lifecycle: string, telemetry: string): Promise<boolean> {
+  for await (const { revision } of store.readStream(telemetry, { maxCount: 1 })) return revision > 0
+  for await (const event of store.readStream(lifecycle, { direction: 'backwards' })) {
+    const summary = readRunEvent(event)
+    if (summary?.type === 'TelemetrySummarised') return summary.data.lastHeartbeatAt !== undefined
+  }
+  return false
 }
 
 const timeOf = ({ metadata }: RecordedEvent) => Date.parse(metadata.occurredAt)
@@ -60,10 +86,4 @@ async function beginning(
     events.push(event)
   }
   return events
-}
-
-/** Position order is the order in which the projection met them. */
-function replay(events: readonly RecordedEvent[], asOf: number): ReplayedRun | undefined {
-  const state = events.toSorted((a, b) => a.position - b.position).reduce<RunState | undefined>(foldRun, undefined)
-  return state && { ...state, asOf: new Date(asOf).toISOString() }
 }

@@ -32,7 +32,7 @@ const heartbeat = (progressPercent: number): FactBody => ({ type: 'HeartbeatReco
 const startedFact = started() as FactBody
 
 function beginRecorder(store: EventStore = world.store) {
-  const recorder = createFactRecorder(store, host.link, world.log)
+  const recorder = createFactRecorder(store, host.link, world.log, { maxCount: 2 })
   return { recorder, stop: world.begin((signal) => recorder.run(signal)) }
 }
 
@@ -92,8 +92,8 @@ it('[R41] two recorders that get the same facts in different batches record each
   const runIds = await Promise.all([world.requestRun(), world.requestRun(), world.requestRun()])
   const other = scriptedHost()
   const recorders = [
-    createFactRecorder(world.store, host.link, world.log),
-    createFactRecorder(world.otherStore(), other.link, world.log),
+    createFactRecorder(world.store, host.link, world.log, {}),
+    createFactRecorder(world.otherStore(), other.link, world.log, {}),
   ]
   for (const runId of runIds) {
     const turns = Array.from({ length: 30 }, (_, index) => [turn(index + 1) as FactBody, heartbeat(index)]).flat()

@@ -36,7 +36,7 @@ async function historyIn(runId: RunId): Promise<RecordedEvent[]> {
 }
 
 const heartbeat = (progressPercent: number) => event('HeartbeatRecorded', { progressPercent })
-const withoutMoment = ({ asOf: _, ...state }: ReplayedRun): RunState => state
+const withoutMoment = ({ asOf: _, heartbeatsRetired: __, ...state }: ReplayedRun): RunState => state
 const foldOf = (events: RecordedEvent[]) => events.reduce<RunState | undefined>(foldRun, undefined)
 const ofTemplate = <Value>(value: Value, template: RunId, runId: RunId): Value =>
   JSON.parse(JSON.stringify(value).replaceAll(template, runId))
@@ -54,9 +54,11 @@ describe('a run right after one of its events', () => {
           state = foldRun(state, recorded)
           if (recorded.type === 'HeartbeatRecorded') continue
           revisions += 1
-          const { asOf, ...replayed } = (await runAt(world.store, runId, { revision: recorded.revision }, now)) ?? {}
+          const { asOf, heartbeatsRetired, ...replayed } =
+            (await runAt(world.store, runId, { revision: recorded.revision }, now)) ?? {}
           expect(replayed).toEqual(state)
           expect(asOf).toBe(recorded.metadata.occurredAt)
+          expect(heartbeatsRetired).toBe(false)
         }
         expect(await runAt(world.store, runId, { revision: revisions }, now)).toBeUndefined()
       }),

@@ -38,4 +38,6 @@ it('[R24] a replay says which moment it shows', () => {
   const waiting = { was: { ...was, asOf: '2026-11-21T02:59:59.000Z' }, now: fakeRun({ startedAt: null }) }
   expect(replayLine({ ...waiting, toCome: false }, nowMs)).toContain('1.0 s before its request')
   expect(replayLine({ was, now, toCome: true }, nowMs)).toContain('still to come: as it was at')
+  const retired = replayLine({ was: { ...was, heartbeatsRetired: true }, now, toCome: false }, nowMs)
+  expect(retired).toMatch(/Heartbeats of that time are no longer kept \(retention\)/)
 })
