@@ -8,7 +8,7 @@ import type { Projection } from './projection.ts'
 /** Every run as the domain folds it, with columns for what lists filter and sort by. */
 export const runs: Projection = {
   name: 'runs',
-  version: 9,
+  version: 10,
   tables: ['runs'],
   // The free space lets most updates stay on their page and touch no index: a heartbeat changes none of the columns.
   ddl: `

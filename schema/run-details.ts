@@ -1,3 +1,4 @@
+import { type OutOfMemory, outOfMemoryText } from '../src/domain/out-of-memory.ts'
 import type { Usage } from '../src/domain/run-events.ts'
 import type { CleanupStep, RunState } from '../src/domain/run-state.ts'
 import { builder } from './builder.ts'
@@ -36,6 +37,18 @@ export const NoticeType = builder.objectRef<RunState['notices'][number]>('Notice
     code: t.exposeString('code', { description: 'Which notice.' }),
     detail: t.exposeString('detail', { description: 'For people.' }),
     at: t.expose('at', { type: 'DateTime', description: 'When.' }),
+  }),
+})
+
+export const OutOfMemoryType = builder.objectRef<OutOfMemory>('OutOfMemory').implement({
+  description: "What the kernel counted in a run's cgroup when memory ran out.",
+  fields: (t) => ({
+    kills: t.exposeInt('kills', { description: 'Processes of the run that were killed for it.' }),
+    limitHits: t.exposeInt('limitHits', {
+      description: 'How often the run had reached its own limit; 0: the memory of others ran out.',
+    }),
+    limitBytes: t.exposeFloat('limitBytes', { nullable: true, description: 'That limit; null: it had none.' }),
+    message: t.string({ description: 'The same in words.', resolve: outOfMemoryText }),
   }),
 })
 

@@ -13,7 +13,7 @@ import { builder } from './builder.ts'
 import { searchText } from './page.ts'
 import { PolicyType } from './policy.ts'
 import { KillReceipt, RootExitType } from './receipt.ts'
-import { CleanupType, FailureType, Label, labelsOf, NoticeType, UsageType } from './run-details.ts'
+import { CleanupType, FailureType, Label, labelsOf, NoticeType, OutOfMemoryType, UsageType } from './run-details.ts'
 import { SalvageType } from './salvage.ts'
 import { WorkspaceType } from './workspace.ts'
 
@@ -167,6 +167,12 @@ builder.node(RunType, {
     peakOpenFiles: t.exposeInt('peakOpenFiles', {
       nullable: true,
       description: 'The most open file descriptors it had at a heartbeat.',
+    }),
+    outOfMemory: t.expose('outOfMemory', {
+      type: OutOfMemoryType,
+      nullable: true,
+      description:
+        'Known once it has ended. null: the kernel killed none of its processes for memory, or its host cannot tell, which takes the memory controller of cgroup v2.',
     }),
     holdsSlot: t.boolean({
       description: "Whether it takes up a place in its host's capacity.",

@@ -110,6 +110,7 @@ export type RunDetails = RunRow &
     peakRssBytes: number | null
     peakProcesses: number | null
     peakOpenFiles: number | null
+    outOfMemory: { message: string } | null
     cacheReadRatio: number | null
     lateResults: number
     usage: { [Key in keyof Usage]-?: number | null } | null

@@ -27,7 +27,7 @@ const runDetails = /* GraphQL */ `
     requestedBy { kind id } asOf heartbeatsRetired
     policy { ...PolicyFields } limits { limit requested enforcedBy detail }
     outputBytes processes cpuMs rssBytes openFiles ioReadBytes ioWriteBytes
-    peakRssBytes peakProcesses peakOpenFiles cacheReadRatio lateResults
+    peakRssBytes peakProcesses peakOpenFiles cacheReadRatio lateResults outOfMemory { message }
     usage { inputTokens outputTokens cacheReadTokens cacheCreationTokens costUsd }
     notices { code detail at }
     kill {

@@ -105,6 +105,7 @@ function facts(run: RunDetails, nowMs: number): Fact[] {
     ['progress', progress(run)],
     ['failure', run.failure === null ? null : printable(run.failure.message)],
     ['root exit', run.rootExit === null ? null : exitStatus(run.rootExit.status)],
+    ['memory', run.outOfMemory === null ? null : `out of memory: ${printable(run.outOfMemory.message)}`],
     ['kill', kill(run)],
     ['pause', pause(run, nowMs)],
     ['safe to kill', isEnded(run) ? null : safeToKill(run)],

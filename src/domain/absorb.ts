@@ -1,5 +1,6 @@
 import { canFollow } from './can-follow.ts'
 import type { FactBody } from './host-link.ts'
+import { outOfMemoryText } from './out-of-memory.ts'
 import type { RunEventBody } from './run-events.ts'
 import type { RunState } from './run-state.ts'
 
@@ -83,12 +84,13 @@ function ownOutcome(
   if (status === 0) return { type: 'RunCompleted', data: { rootExit, receipt } }
   return {
     type: 'RunFailed',
-    data: { reason: 'EXIT_STATUS', message: exitMessage(status), rootExit, receipt },
+    data: { reason: 'EXIT_STATUS', message: exitMessage(status, state), rootExit, receipt },
   }
 }
 
 /** A shell cannot tell `exit 137` from death by signal 9, so neither is claimed. */
-const exitMessage = (status: number) =>
-  status > 128
-    ? `The root process ended with status ${status} (signal ${status - 128}, or an exit status of that number).`
-    : `The root process ended with status ${status}.`
+function exitMessage(status: number, { outOfMemory }: RunState): string {
+  const signal = status > 128 ? ` (signal ${status - 128}, or an exit status of that number)` : ''
+  const memory = outOfMemory === null ? '' : ` Out of memory: ${outOfMemoryText(outOfMemory)}.`
+  return `The root process ended with status ${status}${signal}.${memory}`
+}

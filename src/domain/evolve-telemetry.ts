@@ -49,6 +49,7 @@ export function summedUp(state: RunState, data: RunEventData<'TelemetrySummarise
     peakRssBytes: data.peakRssBytes ?? null,
     peakProcesses: data.peakProcesses ?? null,
     peakOpenFiles: data.peakOpenFiles ?? null,
+    outOfMemory: data.outOfMemory ?? null,
     lastHeartbeatAt: data.lastHeartbeatAt ?? null,
     notices: [...state.notices.filter(({ code }) => code === limitNotice), ...(data.notices ?? [])].slice(-noticesMax),
   }

@@ -10,6 +10,7 @@ import type { NewEvent, RecordedEvent } from './event.ts'
 import { hostIdSchema, runIdSchema } from './ids.ts'
 import { labelsSchema } from './labels.ts'
 import { launchSpecSchema } from './launch.ts'
+import { outOfMemorySchema } from './out-of-memory.ts'
 import { policySchema } from './policy.ts'
 import { processIdentitySchema } from './process-identity.ts'
 import { type EventFamily, readEvent, versionsIn } from './read-event.ts'
@@ -230,6 +231,8 @@ export const runEventSchemas = {
     peakOpenFiles: z.number().int().nonnegative().optional(),
     /** The last 20 of all heartbeats. */
     notices: z.array(z.object({ ...noticeShape, at: z.iso.datetime() })).optional(),
+    /** Absent: the kernel killed none of its processes for memory, or nobody counts that here. */
+    outOfMemory: outOfMemorySchema.optional(),
   }),
   HeartbeatRecorded: z.object({
     ...progressShape,

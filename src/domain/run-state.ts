@@ -2,6 +2,7 @@ import type { OpenSection, SectionLimits } from './critical-section.ts'
 import type { Actor } from './event.ts'
 import type { HostId, RunId } from './ids.ts'
 import type { LaunchSpec } from './launch.ts'
+import type { OutOfMemory } from './out-of-memory.ts'
 import type { Pausing } from './pause.ts'
 import type { Policy } from './policy.ts'
 import type { ProcessIdentity } from './process-identity.ts'
@@ -97,6 +98,8 @@ export type RunState = Pausing & {
   peakRssBytes: number | null
   peakProcesses: number | null
   peakOpenFiles: number | null
+  /** null: the kernel killed none of its processes for memory, as far as its host can tell. */
+  outOfMemory: OutOfMemory | null
   lastHeartbeatAt: string | null
   /** Of the time since the start: while nobody looked. It is no age. */
   unsampledMs: number

@@ -2,6 +2,7 @@ import { sectionsText } from './critical-section.ts'
 import { duration } from './duration.ts'
 import type { Actor, RecordedEvent } from './event.ts'
 import { type FactBody, factBodySchema } from './host-link.ts'
+import { outOfMemoryText } from './out-of-memory.ts'
 import type { Receipt, RootExit } from './receipt.ts'
 import { type RecordedRunEvent, type RunEventBody, readRunEvent } from './run-events.ts'
 import type { Salvage } from './salvage.ts'
@@ -174,6 +175,7 @@ function obstacles(receipt: Receipt): string {
 
 function telemetry(data: Extract<RecordedRunEvent, { type: 'HeartbeatRecorded' | 'TelemetrySummarised' }>['data']) {
   const parts = [
+    'outOfMemory' in data && data.outOfMemory !== undefined && `out of memory: ${outOfMemoryText(data.outOfMemory)}`,
     data.progressPercent !== undefined && `${data.progressPercent} %`,
     data.processes !== undefined && processes(data.processes),
     data.cpuMs !== undefined && `${duration(data.cpuMs)} of CPU`,

@@ -13,8 +13,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import type { OutOfMemory } from '../domain/out-of-memory.ts'
 import { readKernelFile } from '../os/read-kernel-file.ts'
-import { type Controllers, openControllers } from './controllers.ts'
+import { type Controllers, controllerFiles, openControllers } from './controllers.ts'
 
 /**
  * What a run may make inside its cgroup, so that looking at it stays cheap, and each cgroup has a path that can be
@@ -73,6 +74,16 @@ export class Cgroup {
   cpuMs(): number | undefined {
     const usec = /^usage_usec (\d+)$/m.exec(readOrUndefined(join(this.path, 'cpu.stat')) ?? '')?.[1]
     return usec === undefined ? undefined : Math.round(Number(usec) / 1000)
+  }
+
+  /** What memory.events says of it and of all inside; undefined: nobody was killed for memory, or nobody counts it. */
+  outOfMemory(): OutOfMemory | undefined {
+    const events = readOrUndefined(join(this.path, 'memory.events')) ?? ''
+    const count = (name: string) => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(events)?.[1] ?? 0)
+    const kills = count('oom_kill')
+    if (kills === 0) return undefined
+    const max = readOrUndefined(join(this.path, controllerFiles.memory))?.trim()
+    return { kills, limitHits: count('oom'), limitBytes: max === undefined || max === 'max' ? null : Number(max) }
   }
 
   /** @throws EBUSY while a member lives */

@@ -199,6 +199,7 @@ export class Telemetry {
     this.#readOutput()
     const { processes: _processes, rssBytes: _rss, openFiles: _files, notices: _notices, ...latest } = this.#latest
     const lastHeartbeatAt = facts.occurredAt('HeartbeatRecorded')
+    const outOfMemory = this.#options.cgroup?.outOfMemory()
     return {
       type: 'TelemetrySummarised',
       data: {
@@ -206,6 +207,7 @@ export class Telemetry {
         ...(this.#options.cgroup?.cpuMs() === undefined ? {} : { cpuMs: this.#options.cgroup.cpuMs() }),
         ...(lastHeartbeatAt === undefined ? {} : { lastHeartbeatAt }),
         ...facts.heartbeats.summary(),
+        ...(outOfMemory === undefined ? {} : { outOfMemory }),
       },
     }
   }

@@ -60,6 +60,7 @@ export function fakeRun(changes: Partial<RunDetails> = {}): RunDetails {
     peakRssBytes: 3 * 2 ** 20,
     peakProcesses: 4,
     peakOpenFiles: 9,
+    outOfMemory: null,
     cacheReadRatio: 0.936,
     lateResults: 0,
     usage: null,

@@ -60,7 +60,11 @@ const step = (runId: RunId): fc.Arbitrary<Step> =>
           event('CleanupStepCompleted', { step: 'cgroup', detail: 'removed' }),
           event('CleanupStepFailed', { step: 'cgroup', error: 'busy', attempt: 1, willRetry: true }),
           event('RunCleaned', { failedSteps: [] }),
-          event('TelemetrySummarised', { lastHeartbeatAt: time(7_000), peakRssBytes: 9 }),
+          event('TelemetrySummarised', {
+            lastHeartbeatAt: time(7_000),
+            peakRssBytes: 9,
+            outOfMemory: { kills: 1, limitHits: 0, limitBytes: null },
+          }),
         ),
         fc.nat({ max: 20 }).map((number) => turn(number + 1)),
         fc.string({ minLength: 1, maxLength: 20, unit: 'binary' }).map(phase),

@@ -457,6 +457,12 @@ describe('looking', () => {
     expect(JSON.parse(receipt.stdout)).toMatchObject({ proven: true, runId: id })
   })
 
+  it('[R10] show tells that the kernel killed it for memory', async () => {
+    runs = [fakeRun({ outOfMemory: { message: 'its cgroup hit memory.max (512.0 MiB), 1 process OOM-killed' } })]
+    const { stdout } = await cli(['show', id])
+    expect(stdout).toMatch(/memory +out of memory: its cgroup hit memory\.max \(512\.0 MiB\), 1 process OOM-killed/)
+  })
+
   it('[R16] show tells under which thresholds it lives, what people were alerted to, and what it was restarted as', async () => {
     alerts = [fakeAlert({ message: `no turn${esc}[2J` })]
     runs = [

@@ -50,6 +50,17 @@ describe('a run that ends by itself', () => {
     expect(state?.failure).toEqual({ reason: 'EXIT_STATUS', message, code: null })
   })
 
+  it('[R10] says that the kernel killed it for memory where its host has counted that', () => {
+    const outOfMemory = { kills: 1, limitHits: 3, limitBytes: 2 ** 29 }
+    const message =
+      'The root process ended with status 137 (signal 9, or an exit status of that number). ' +
+      'Out of memory: its cgroup hit memory.max (512.0 MiB), 1 process OOM-killed.'
+    const state = given([...live, exited(137), event('TelemetrySummarised', { outOfMemory })])
+      .fact(treeGone())
+      .then([event('RunFailed', { reason: 'EXIT_STATUS', message, rootExit: exit(137), receipt: receipt() })])
+    expect(state).toMatchObject({ status: 'FAILED', outOfMemory })
+  })
+
   it('is LOST when nobody recorded its status', () => {
     given([...live, exited(null)])
       .fact(treeGone())

@@ -113,6 +113,14 @@ describe('[R26] an event in one line', () => {
       event('TelemetrySummarised', { outputBytes: 12, peakProcesses: 4, peakRssBytes: 2 ** 20 }),
       'telemetry, all told: at most 4 processes, at most 1 MiB, 12 bytes of output',
     ],
+    [
+      event('TelemetrySummarised', { outOfMemory: { kills: 1, limitHits: 3, limitBytes: 2 ** 29 } }),
+      'telemetry, all told: out of memory: its cgroup hit memory.max (512.0 MiB), 1 process OOM-killed',
+    ],
+    [
+      event('TelemetrySummarised', { outOfMemory: { kills: 2, limitHits: 0, limitBytes: null } }),
+      'telemetry, all told: out of memory: 2 processes OOM-killed by the kernel, though no limit of its own cgroup was hit',
+    ],
   ])('%j', (body, summary) => {
     expect(summaryOf(body)).toBe(summary)
   })
