@@ -1,7 +1,7 @@
 import type pg from 'pg'
 import type { RecordedEvent } from '../src/domain/event.ts'
 import type { EventBatch } from '../src/event-store/event-store.ts'
-import { failureOf, type ProjectionFailure } from './checkpoint.ts'
+import { failureOf, failureText, type ProjectionFailure } from './checkpoint.ts'
 import type { Projection } from './projection.ts'
 import { isPassing } from './session.ts'
 
@@ -12,7 +12,7 @@ export class FoldFailed extends Error {
 
   constructor(event: RecordedEvent, cause: unknown) {
     const failure = failureOf(event, cause)
-    super(`event ${failure.position} (${failure.type} of ${failure.stream}): ${failure.error}`, { cause })
+    super(failureText(failure), { cause })
     this.failure = failure
   }
 }
@@ -32,22 +32,33 @@ export async function fold(projection: Projection, events: readonly RecordedEven
  * Applies a batch whole; when its fold fails, one event at a time, so that everything before the poison event gets
  * through and the failure names the right one.
  * @param apply a transaction that folds the events and moves the checkpoint; false: the checkpoint was elsewhere.
+ * @param mayPassOver whether somebody has decided so about an event that cannot be taken.
  * @throws FoldFailed naming the poison event.
  */
 export async function applyBatch(
   batch: EventBatch,
   from: number,
   apply: (events: readonly RecordedEvent[], from: number, to: number) => Promise<boolean>,
+  mayPassOver: (failure: ProjectionFailure) => Promise<boolean>,
 ): Promise<boolean> {
   try {
     return await apply(batch.events, from, batch.position)
   } catch (error) {
-    if (!(error instanceof FoldFailed) || batch.events.length === 1) throw error
+    if (!(error instanceof FoldFailed)) throw error
   }
   let at = from
   for (const event of batch.events) {
-    if (!(await apply([event], at, event.position))) return false
+    if (!(await applyOrPassOver(event, at))) return false
     at = event.position
   }
   return apply([], at, batch.position)
+
+  async function applyOrPassOver(event: RecordedEvent, from: number): Promise<boolean> {
+    try {
+      return await apply([event], from, event.position)
+    } catch (error) {
+      if (!(error instanceof FoldFailed) || !(await mayPassOver(error.failure))) throw error
+    }
+    return apply([], from, event.position)
+  }
 }

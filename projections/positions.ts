@@ -1,19 +1,23 @@
 import type pg from 'pg'
 import type { EventStore } from '../src/event-store/event-store.ts'
 import { pause } from '../src/postgres/retry.ts'
-import { type Checkpoint, type ProjectionFailure, projectionsChannel, readCheckpoints } from './checkpoint.ts'
+import {
+  type Checkpoint,
+  failureText,
+  type ProjectionFailure,
+  projectionsChannel,
+  readCheckpoints,
+} from './checkpoint.ts'
 import type { Projection } from './projection.ts'
 import { openSession, type Session } from './session.ts'
 
-/** The projection has stopped before the awaited position, and needs a rebuild. What was recorded is safe in the store. */
+/** The projection has stopped before the awaited position, and needs a rebuild or a skip. What was recorded is safe in the store. */
 export class ProjectionFailed extends Error {
   override readonly name = 'ProjectionFailed'
   readonly projection: string
 
   constructor(projection: string, failure: ProjectionFailure) {
-    super(
-      `the projection ${projection} has stopped at event ${failure.position} (${failure.type} of ${failure.stream}): ${failure.error}`,
-    )
+    super(`the projection ${projection} has stopped at ${failureText(failure)}`)
     this.projection = projection
   }
 }
@@ -32,6 +36,8 @@ const reconnectMs = 1_000
 export function createPositions({ store, pool, projections }: PositionsContext) {
   const reachedBy = new Map<string, number>()
   const failures = new Map<string, ProjectionFailure>()
+  /** Those whose tables were made by this code, from this store. */
+  let ready = new Set<string>()
   const waiters = new Set<Waiter>()
 
   /** The rows hold every event up to `position`. */
@@ -54,9 +60,13 @@ export function createPositions({ store, pool, projections }: PositionsContext) 
   /** Asks the database. Tables of other code, or from another store, have come nowhere in our sense. */
   async function refresh(client: Pick<pg.ClientBase, 'query'>): Promise<Map<string, Checkpoint>> {
     const [checkpoints, storeId] = await Promise.all([readCheckpoints(client), store.storeId()])
+    ready = new Set()
     for (const { name, version } of projections) {
       const checkpoint = checkpoints.get(name)
-      if (checkpoint?.version === version && checkpoint.storeId === storeId) reached(name, checkpoint.position)
+      if (checkpoint?.version === version && checkpoint.storeId === storeId) {
+        ready.add(name)
+        reached(name, checkpoint.position)
+      }
       if (checkpoint?.failure) failed(name, checkpoint.failure)
       else if (checkpoint !== undefined) failures.delete(name)
     }
@@ -129,5 +139,9 @@ export function createPositions({ store, pool, projections }: PositionsContext) 
     }
   }
 
-  return { reached, restarted, failed, refresh, wait, listen, last }
+  return {
+    ...{ reached, restarted, failed, refresh, wait, listen, last },
+    /** When it was last asked, its tables were there, made by this code and from this store. */
+    isReady: (name: string) => ready.has(name),
+  }
 }

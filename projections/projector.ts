@@ -1,11 +1,13 @@
 import type pg from 'pg'
 import type { EventStore } from '../src/event-store/event-store.ts'
-import type { Checkpoint, ProjectionFailure } from './checkpoint.ts'
+import { type Checkpoint, failureText, type ProjectionFailure, recordSkip, type Skip } from './checkpoint.ts'
+import { FoldFailed } from './fold.ts'
 import { createPositions } from './positions.ts'
 import type { Projection } from './projection.ts'
 import { type RebuildResult, rebuildProjection } from './rebuild.ts'
 import { createRunner, type Logger, type Runner, type RunnerState } from './runner.ts'
 
+export type { ProjectionFailure, Skip } from './checkpoint.ts'
 export { ProjectionFailed } from './positions.ts'
 export type { RebuildResult } from './rebuild.ts'
 export type { Logger } from './runner.ts'
@@ -18,11 +20,17 @@ export type ProjectionStatus = {
   position: number
   /** Positions it has yet to come; null while that cannot be asked. */
   lag: number | null
-  state: RunnerState
+  /**
+   * `building`: its tables are not there yet, or do not yet have all that had been recorded when this process began: a
+   * reader would miss what there is.
+   */
+  state: RunnerState | 'building'
   /** For people: why it is not running. */
   error?: string
   /** The event that stopped it. */
   failure?: ProjectionFailure
+  /** Events that it may pass over, because it cannot take them and somebody decided so. */
+  skips: Skip[]
 }
 
 export type ProjectorOptions = {
@@ -31,6 +39,19 @@ export type ProjectorOptions = {
   pool: pg.Pool
   projections: readonly Projection[]
   log: Logger
+}
+
+/** A rebuild met an event that the projection cannot take. Its live tables are as they were. */
+export class RebuildFailed extends Error {
+  override readonly name = 'RebuildFailed'
+  readonly projection: string
+  readonly failure: ProjectionFailure
+
+  constructor(projection: string, failed: FoldFailed) {
+    super(`the projection ${projection} cannot take ${failed.message}`, { cause: failed })
+    this.projection = projection
+    this.failure = failed.failure
+  }
 }
 
 /** Drives the projections of one process; others with the same database stand by and take over. */
@@ -51,9 +72,19 @@ export type Projector = {
    * Builds tables anew while reads and writes go on.
    * @param wanted null: all.
    * @throws TypeError for a name that is none of `names`.
-   * @throws FoldFailed for an event that cannot be folded; the live tables stay as they were.
+   * @throws RebuildFailed for an event that cannot be folded; the live tables stay as they were.
    */
   rebuild(wanted: string[] | null, signal?: AbortSignal): Promise<RebuildResult[]>
+  /**
+   * Lets a projection pass over the event that stopped it.
+   * @param position of that event: nobody is to pass over another one than he has seen.
+   * @returns undefined: it has not stopped there (any more), or has passed over too many.
+   */
+  skip(
+    name: string,
+    position: number,
+    decision: Pick<Skip, 'skippedBy' | 'skippedAt' | 'reason'>,
+  ): Promise<Skip | undefined>
   /** Ends every loop and wait, lets transactions under way finish, gives back locks and connections. */
   close(): Promise<void>
 }
@@ -64,6 +95,9 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
   const runners = projections.map((projection) => createRunner(projection, { store, pool, positions, log }))
   const names = projections.map(({ name }) => name)
   let working: Promise<unknown> | undefined
+  /** Where the store was when it was first asked. */
+  let headAtFirst: number | undefined
+  const caughtUp = new Set<string>()
 
   function start(): void {
     if (closing.signal.aborted) return
@@ -79,12 +113,13 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
       store.head().catch(() => undefined),
       positions.refresh(pool).catch(() => undefined),
     ])
+    headAtFirst ??= head
     return runners.map((runner) => statusOf(runner, head, checkpoints?.get(runner.projection.name)))
   }
 
   function statusOf(runner: Runner, head: number | undefined, checkpoint: Checkpoint | undefined): ProjectionStatus {
     const { name, version } = runner.projection
-    const { state, problem } = runner.status()
+    const { problem } = runner.status()
     const failure = checkpoint?.failure ?? undefined
     const position = checkpoint?.position ?? Math.max(0, positions.last(name))
     return {
@@ -93,13 +128,18 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
       position,
       lag: head === undefined ? null : Math.max(0, head - position),
       // Also where another process runs it, and so met the event.
-      state: failure === undefined ? state : 'failed',
-      ...(failure !== undefined && {
-        failure,
-        error: `event ${failure.position} (${failure.type} of ${failure.stream}): ${failure.error}`,
-      }),
+      state: failure === undefined ? stateOf(runner) : 'failed',
+      ...(failure !== undefined && { failure, error: failureText(failure) }),
       ...(failure === undefined && problem !== undefined && { error: problem }),
+      skips: checkpoint?.skips ?? [],
     }
+  }
+
+  function stateOf({ projection: { name }, status }: Runner): ProjectionStatus['state'] {
+    const { state } = status()
+    if (state !== 'running' && state !== 'standby') return state
+    if (headAtFirst !== undefined && positions.last(name) >= headAtFirst) caughtUp.add(name)
+    return positions.isReady(name) && caughtUp.has(name) ? state : 'building'
   }
 
   async function rebuild(wanted: string[] | null, signal: AbortSignal = closing.signal): Promise<RebuildResult[]> {
@@ -114,10 +154,22 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
   }
 
   async function rebuildOne(runner: Runner, signal: AbortSignal): Promise<RebuildResult> {
-    const { position, ...result } = await rebuildProjection(runner.projection, { store, pool }, signal)
-    positions.restarted(result.name, position)
-    runner.wake()
-    return result
+    try {
+      const rebuilt = await rebuildProjection(runner.projection, { store, pool }, signal, async () => true)
+      if (rebuilt === undefined) throw new Error('a rebuild that was asked for is always due')
+      const { position, ...result } = rebuilt
+      positions.restarted(result.name, position)
+      runner.wake()
+      return result
+    } catch (error) {
+      throw error instanceof FoldFailed ? new RebuildFailed(runner.projection.name, error) : error
+    }
+  }
+
+  const skip: Projector['skip'] = async (name, position, decision) => {
+    const skipped = await recordSkip(pool, name, position, decision)
+    if (skipped !== undefined) runners.find(({ projection }) => projection.name === name)?.wake()
+    return skipped
   }
 
   return {
@@ -126,6 +178,7 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
     waitFor,
     status,
     rebuild,
+    skip,
     async close(): Promise<void> {
       closing.abort(new Error('the projector is closed'))
       await working

@@ -1,32 +1,49 @@
 import type pg from 'pg'
 import type { RecordedEvent } from '../src/domain/event.ts'
-import type { EventStore } from '../src/event-store/event-store.ts'
-import { lockCheckpoint, replaceCheckpoint } from './checkpoint.ts'
+import type { EventBatch, EventStore } from '../src/event-store/event-store.ts'
+import { backoffMs, pause } from '../src/postgres/retry.ts'
+import { findSkip, lockCheckpoint, type ProjectionFailure, replaceCheckpoint, type Skip } from './checkpoint.ts'
 import { applyBatch, fold } from './fold.ts'
 import type { Projection } from './projection.ts'
-import { acquireLock, inSavepoint, inTransaction, isPassing, openSession, type Session } from './session.ts'
+import {
+  acquireLock,
+  inSavepoint,
+  inTransaction,
+  isPassing,
+  openSession,
+  releaseLock,
+  type Session,
+  tryLock,
+} from './session.ts'
 
 export type RebuildResult = {
   name: string
   /** How many events were folded. */
   events: number
   durationMs: number
+  /** Events that it could not take, and passed over because somebody had decided so. */
+  passedOver: number
 }
 
 /** Per transaction of a rebuild. Larger batches meet the same run more often, and write it once. */
 const batchSize = 5_000
 /** Up to so many positions behind, the rest is done in the switching transaction, while the live tables wait. */
 const remainderMax = 500
-/** How long the switch waits for somebody who reads the live tables, before it lets everybody pass and tries again. */
-const switchLockTimeout = '2s'
-const switchTries = 20
+/**
+ * How long the switch waits for somebody who reads the live tables, before it lets everybody pass and tries again: who
+ * comes to read meanwhile waits as long. And how often, with growing pauses: some two minutes in all.
+ */
+const switchLockTimeout = '250ms'
+const switchTries = 30
 /** The live tables stand still meanwhile: a store that goes away now must not make them stand still for as long. */
 const remainderTimeoutMs = 10_000
 
 /**
  * Builds the projection's tables from the first event on, in a schema of their own, while the live tables are read and
  * written as before; then puts them in the place of the live ones, in one short transaction.
- * Interrupted, it leaves nothing but that schema, which the next rebuild removes.
+ * Interrupted, it leaves nothing but that schema, which whoever runs the projection next removes.
+ * @param isDue asked when nobody else rebuilds it any more: perhaps that was enough.
+ * @returns undefined when it was not due.
  * @throws FoldFailed for an event that the projection cannot take; the live tables stay.
  * @throws the signal's reason on abort.
  */
@@ -34,18 +51,21 @@ export async function rebuildProjection(
   projection: Projection,
   { store, pool }: { store: EventStore; pool: pg.Pool },
   signal: AbortSignal,
-): Promise<RebuildResult & { position: number }> {
+  isDue: () => Promise<boolean>,
+): Promise<(RebuildResult & { position: number }) | undefined> {
   const session = await openSession(pool, `runwarden rebuild ${projection.name}`)
   try {
     if (!(await acquireLock(session, 'rebuild', projection.name, signal))) throw signal.reason
+    if (!(await isDue())) return undefined
     const startedAt = performance.now()
     await makeEmptyTables(session, projection)
     const built = await build(session, projection, store, signal)
-    const switched = await switchTables(session, projection, store, built.position, signal)
+    const switched = await switchTables(session, projection, store, built, signal)
     return {
       name: projection.name,
-      events: built.events + switched.events,
+      events: switched.events,
       durationMs: Math.round(performance.now() - startedAt),
+      passedOver: switched.skips.length,
       position: switched.position,
     }
   } finally {
@@ -60,11 +80,22 @@ export async function rebuildProjection(
 export async function createTables({ client }: Session, projection: Projection, store: EventStore): Promise<void> {
   const storeId = await store.storeId()
   await inTransaction(client, async () => {
-    await lockCheckpoint(client, projection.name)
+    const before = await lockCheckpoint(client, projection.name)
+    const skips = before.storeId === storeId ? before.skips : []
     for (const table of projection.tables) await client.query(`DROP TABLE IF EXISTS public.${table}`)
     await client.query(projection.ddl)
-    await replaceCheckpoint(client, projection, 0, storeId)
+    await replaceCheckpoint(client, projection, { position: 0, storeId, skips })
   })
+}
+
+/** What a rebuild left when its process was killed; nothing, while a rebuild is under way. */
+export async function dropLeftovers(session: Session, projection: Projection): Promise<void> {
+  if (!(await tryLock(session, 'rebuild', projection.name))) return
+  try {
+    await session.client.query(`DROP SCHEMA IF EXISTS ${schemaOf(projection)} CASCADE`)
+  } finally {
+    await releaseLock(session, 'rebuild', projection.name)
+  }
 }
 
 const schemaOf = (projection: Projection) => `rebuild_${projection.name}`
@@ -78,7 +109,8 @@ function makeEmptyTables({ client }: Session, projection: Projection): Promise<v
   })
 }
 
-type Built = { events: number; position: number }
+/** What the tables hold, and which events they could not take. */
+type Built = { events: number; position: number; skips: Skip[] }
 
 /** Folds until so little is left that the switch can do it. */
 async function build(
@@ -87,21 +119,40 @@ async function build(
   store: EventStore,
   signal: AbortSignal,
 ): Promise<Built> {
-  const built: Built = { events: 0, position: 0 }
+  const built: Built = { events: 0, position: 0, skips: [] }
   let target = await store.head()
   if (target <= remainderMax) return built
+  const apply = (events: readonly RecordedEvent[]) => inTransaction(client, () => foldAside(client, projection, events))
   for await (const batch of read(projection, store, 0, signal)) {
-    await applyBatch(batch, built.position, async (events) => {
-      await inTransaction(client, () => foldAside(client, projection, events))
-      return true
-    })
-    built.events += batch.events.length
-    built.position = batch.position
+    await take(client, projection, store, batch, built, apply)
     if (built.position < target) continue
     target = await store.head()
     if (target - built.position <= remainderMax) return built
   }
   throw signal.reason
+}
+
+/** @throws FoldFailed for an event that it cannot take, and of which nobody has said that it may be passed over. */
+async function take(
+  client: pg.Client,
+  projection: Projection,
+  store: EventStore,
+  batch: EventBatch,
+  built: Built,
+  apply: (events: readonly RecordedEvent[]) => Promise<void>,
+): Promise<void> {
+  const applied = async (events: readonly RecordedEvent[]) => {
+    await apply(events)
+    return true
+  }
+  const mayPassOver = async (failure: ProjectionFailure) => {
+    const skip = await findSkip(client, projection.name, failure, await store.storeId())
+    if (skip !== undefined) built.skips.push(skip)
+    return skip !== undefined
+  }
+  await applyBatch(batch, built.position, applied, mayPassOver)
+  built.events += batch.events.length
+  built.position = batch.position
 }
 
 async function foldAside(client: pg.Client, projection: Projection, events: readonly RecordedEvent[]): Promise<void> {
@@ -113,7 +164,7 @@ async function switchTables(
   session: Session,
   projection: Projection,
   store: EventStore,
-  position: number,
+  built: Built,
   signal: AbortSignal,
 ): Promise<Built> {
   const storeId = await store.storeId()
@@ -121,14 +172,15 @@ async function switchTables(
     signal.throwIfAborted()
     try {
       return await inTransaction(session.client, async () => {
-        const rest = await foldRemainder(session.client, projection, store, position, signal)
+        const all = await foldRemainder(session.client, projection, store, built, signal)
         await replaceTables(session.client, projection)
-        await replaceCheckpoint(session.client, projection, rest.position, storeId)
-        return rest
+        await replaceCheckpoint(session.client, projection, { ...all, storeId })
+        return all
       })
     } catch (error) {
       if (!isPassing(error) || session.lost.aborted || attempt === switchTries) throw error
     }
+    await pause(backoffMs(attempt), signal)
   }
 }
 
@@ -137,22 +189,18 @@ async function foldRemainder(
   client: pg.Client,
   projection: Projection,
   store: EventStore,
-  position: number,
+  built: Built,
   signal: AbortSignal,
 ): Promise<Built> {
   await lockCheckpoint(client, projection.name)
   const bounded = AbortSignal.any([signal, AbortSignal.timeout(remainderTimeoutMs)])
   const target = await store.head()
-  const rest: Built = { events: 0, position }
-  if (target <= position) return rest
-  for await (const batch of read(projection, store, position, bounded)) {
-    await applyBatch(batch, rest.position, async (events) => {
-      await inSavepoint(client, () => foldAside(client, projection, events))
-      return true
-    })
-    rest.events += batch.events.length
-    rest.position = batch.position
-    if (batch.position >= target) return rest
+  const all: Built = { ...built, skips: [...built.skips] }
+  if (target <= all.position) return all
+  const apply = (events: readonly RecordedEvent[]) => inSavepoint(client, () => foldAside(client, projection, events))
+  for await (const batch of read(projection, store, all.position, bounded)) {
+    await take(client, projection, store, batch, all, apply)
+    if (batch.position >= target) return all
   }
   throw bounded.reason
 }

@@ -3,11 +3,18 @@ import type { RecordedEvent } from '../src/domain/event.ts'
 import type { EventBatch, EventStore } from '../src/event-store/event-store.ts'
 import { migrate } from '../src/postgres/migrate.ts'
 import { backoffMs, pause } from '../src/postgres/retry.ts'
-import { advance, type Checkpoint, type ProjectionFailure, readCheckpoint, recordFailure } from './checkpoint.ts'
+import {
+  advance,
+  type Checkpoint,
+  findSkip,
+  type ProjectionFailure,
+  readCheckpoint,
+  recordFailure,
+} from './checkpoint.ts'
 import { applyBatch, FoldFailed, fold } from './fold.ts'
 import type { Positions } from './positions.ts'
 import type { Projection } from './projection.ts'
-import { createTables, rebuildProjection } from './rebuild.ts'
+import { createTables, dropLeftovers, rebuildProjection } from './rebuild.ts'
 import { acquireLock, inTransaction, isPassing, openSession, type Session } from './session.ts'
 
 /**
@@ -25,7 +32,7 @@ export type RunnerContext = { store: EventStore; pool: pg.Pool; positions: Posit
 
 export type Runner = ReturnType<typeof createRunner>
 
-/** How often a stopped projection looks whether somebody has rebuilt it. */
+/** How often a stopped projection looks whether somebody has rebuilt it, or lets it pass over the event. */
 const stoppedPollMs = 2_000
 
 /** Keeps one projection up to date, for as long as this process holds its lock. */
@@ -68,7 +75,10 @@ export function createRunner(projection: Projection, { store, pool, positions, l
   async function lead(session: Session, signal: AbortSignal, succeeded: () => void): Promise<void> {
     state = 'standby'
     problem = undefined
+    await upgrade(session, signal)
     if (!(await acquireLock(session, 'run', name, signal))) return
+    problem = undefined
+    await dropLeftovers(session, projection)
     while (!signal.aborted) {
       try {
         const checkpoint = await prepare(session, signal)
@@ -82,6 +92,39 @@ export function createRunner(projection: Projection, { store, pool, positions, l
     }
   }
 
+  /**
+   * Code that is newer than the tables builds its own beside them, and does not wait until whoever runs the older
+   * projection has ended: that one stops when it meets the newer tables.
+   */
+  async function upgrade(session: Session, signal: AbortSignal): Promise<void> {
+    const reasonToUpgrade = async () => {
+      const { version = 0 } = (await readCheckpoint(session.client, name)) ?? {}
+      return version > 0 && version < projection.version ? `version ${version} → ${projection.version}` : undefined
+    }
+    try {
+      await rebuildFor(reasonToUpgrade, signal)
+    } catch (error) {
+      // Whoever comes to run it meets the event again, and records it.
+      if (!(error instanceof FoldFailed)) throw error
+      problem = error.message
+      log.error({ projection: name, ...error.failure, err: error.cause }, 'projection cannot be built anew')
+    }
+    state = 'standby'
+  }
+
+  /** While there is a reason to. */
+  async function rebuildFor(reasonToRebuild: () => Promise<string | undefined>, signal: AbortSignal): Promise<void> {
+    const reason = await reasonToRebuild()
+    if (reason === undefined) return
+    state = 'rebuilding'
+    log.info({ projection: name, reason }, 'projection is built anew')
+    const isDue = async () => (await reasonToRebuild()) !== undefined
+    const result = await rebuildProjection(projection, { store, pool }, signal, isDue)
+    if (result === undefined) return
+    log.info({ projection: name, reason, ...result }, 'projection was built anew')
+    positions.restarted(name, result.position)
+  }
+
   /** Tables that are missing, or made by other code or from another store, are made anew before anything else. */
   async function prepare(session: Session, signal: AbortSignal): Promise<Checkpoint> {
     for (;;) {
@@ -91,13 +134,11 @@ export function createRunner(projection: Projection, { store, pool, positions, l
         positions.restarted(name, 0)
         continue
       }
-      const reason = await reasonToRebuild(checkpoint)
-      if (reason === undefined) return checkpoint
-      state = 'rebuilding'
-      log.info({ projection: name, reason }, 'projection is built anew')
-      const result = await rebuildProjection(projection, { store, pool }, signal)
-      log.info({ projection: name, reason, ...result }, 'projection was built anew')
-      positions.restarted(name, result.position)
+      if ((await reasonToRebuild(checkpoint)) === undefined) return checkpoint
+      await rebuildFor(async () => {
+        const now = await readCheckpoint(session.client, name)
+        return now && reasonToRebuild(now)
+      }, signal)
     }
   }
 
@@ -138,8 +179,14 @@ export function createRunner(projection: Projection, { store, pool, positions, l
   }
 
   async function take(session: Session, batch: EventBatch, from: number): Promise<boolean> {
-    if (batch.events.length > 0) return applyBatch(batch, from, (...step) => apply(session, ...step))
-    return apply(session, [], from, batch.position)
+    if (batch.events.length === 0) return apply(session, [], from, batch.position)
+    return applyBatch(batch, from, (...step) => apply(session, ...step), mayPassOver)
+
+    async function mayPassOver(failure: ProjectionFailure): Promise<boolean> {
+      const skip = await findSkip(session.client, name, failure, await store.storeId())
+      if (skip !== undefined) log.info({ projection: name, ...skip }, 'projection passes over an event, as was decided')
+      return skip !== undefined
+    }
   }
 
   /** Rows and checkpoint, together or not at all. */
@@ -158,9 +205,9 @@ export function createRunner(projection: Projection, { store, pool, positions, l
     return true
   }
 
-  /** Shows what stopped it, and waits for a rebuild, here or in another process. */
+  /** Shows what stopped it, and waits for a rebuild or a skip, here or in another process. */
   async function stopped(session: Session, error: FoldFailed, signal: AbortSignal): Promise<void> {
-    const failure: ProjectionFailure = error.failure
+    const { failure } = error
     await recordFailure(session.client, name, failure)
     positions.failed(name, failure)
     log.error({ projection: name, ...failure, err: error.cause }, 'projection stopped at an event that it cannot take')
@@ -179,7 +226,7 @@ export function createRunner(projection: Projection, { store, pool, positions, l
   return {
     projection,
     run,
-    /** Somebody has rebuilt the tables: look at once. */
+    /** Somebody has rebuilt the tables, or lets it pass over an event: look at once. */
     wake: () => waking.abort(),
     status: () => ({ state, problem }),
   }

@@ -54,11 +54,20 @@ export async function acquireLock(
   signal: AbortSignal,
 ): Promise<boolean> {
   while (!signal.aborted) {
-    const { rows } = await session.client.query('SELECT pg_try_advisory_lock($1) AS locked', [lockKey(kind, name)])
-    if (rows[0].locked) return true
+    if (await tryLock(session, kind, name)) return true
     await pause(lockPollMs, signal)
   }
   return false
+}
+
+/** @returns false: somebody else has it. */
+export async function tryLock({ client }: Session, kind: LockKind, name: string): Promise<boolean> {
+  const { rows } = await client.query('SELECT pg_try_advisory_lock($1) AS locked', [lockKey(kind, name)])
+  return rows[0].locked
+}
+
+export async function releaseLock({ client }: Session, kind: LockKind, name: string): Promise<void> {
+  await client.query('SELECT pg_advisory_unlock($1)', [lockKey(kind, name)])
 }
 
 /** 63 bits of a hash: other programs' locks in the same database are not met by accident. */

@@ -5,6 +5,8 @@ import type {
   InvalidTransition,
   NotRestartable,
   PermissionDenied,
+  ProjectionNotStopped,
+  RebuildFailedFailure,
   RegistrationRefused,
   RunIdTaken,
   RunNotFound,
@@ -89,6 +91,20 @@ export const UnknownProjectionType = builder.objectRef<UnknownProjection>('Unkno
   description: 'There is no projection of that name.',
   interfaces: [Problem],
   fields: (t) => ({ known: t.exposeStringList('known', { description: 'The names that there are.' }) }),
+})
+
+export const ProjectionNotStoppedType = builder.objectRef<ProjectionNotStopped>('ProjectionNotStopped').implement({
+  description: 'The projection has not stopped at that event, so there is nothing to pass over.',
+  interfaces: [Problem],
+})
+
+export const RebuildFailedType = builder.objectRef<RebuildFailedFailure>('RebuildFailed').implement({
+  description: 'A rebuild met an event that cannot be taken. The live tables are as they were.',
+  interfaces: [Problem],
+  fields: (t) => ({
+    projection: t.exposeString('projection', { description: 'Which projection cannot take it.' }),
+    position: t.exposeFloat('position', { description: 'Of the event.' }),
+  }),
 })
 
 export const UnknownWorkflowType = builder.objectRef<UnknownWorkflow>('UnknownWorkflow').implement({

@@ -67,6 +67,12 @@ const eventFields = /* GraphQL */ `
     id type version revision position occurredAt recordedAt actor { kind id } correlationId causationId data isKnown summary
   }`
 
+const projectionFields = /* GraphQL */ `
+  fragment ProjectionFields on ProjectionStatus {
+    name version position lag state error failure { position type stream error }
+    skips { position type stream error skippedBy { kind id } skippedAt reason }
+  }`
+
 const canaryFields = /* GraphQL */ `
   fragment CanaryFields on CanaryResult {
     runId host trigger requestedBy { kind id } startedAt endedAt outcome phase message level processes
@@ -175,7 +181,7 @@ export const documents = {
     }`,
 
   projections: /* GraphQL */ `
-    query Projections { projections { name version position lag state error } }`,
+    query Projections { projections { ...ProjectionFields } } ${projectionFields}`,
 
   workflows: /* GraphQL */ `
     query Workflows($first: Int, $after: String) {
@@ -278,8 +284,17 @@ export const documents = {
     mutation RebuildProjections($names: [String!]) {
       rebuildProjections(names: $names) {
         __typename
-        ... on RebuildProjectionsAnswer { projections { name events durationMs } }
+        ... on RebuildProjectionsAnswer { projections { name events durationMs passedOver } }
         ${problem}
       }
     }`,
+
+  skipProjectionEvent: /* GraphQL */ `
+    mutation SkipProjectionEvent($name: String!, $position: Float!, $reason: String) {
+      skipProjectionEvent(name: $name, position: $position, reason: $reason) {
+        __typename
+        ... on SkipProjectionEventAnswer { projection { ...ProjectionFields } skip { position type stream } }
+        ${problem}
+      }
+    } ${projectionFields}`,
 } as const

@@ -11,6 +11,7 @@ const exitCodeOf: Record<string, ExitCode> = {
   RunIdTaken: exitCodes.conflict,
   IdempotencyConflict: exitCodes.conflict,
   InvalidTransition: exitCodes.conflict,
+  ProjectionNotStopped: exitCodes.conflict,
   StoreUnavailable: exitCodes.unavailable,
 }
 

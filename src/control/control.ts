@@ -1,4 +1,4 @@
-import type { ProjectionStatus, RebuildResult } from '../../projections/projector.ts'
+import type { ProjectionStatus, RebuildResult, Skip } from '../../projections/projector.ts'
 import type { OpenSection } from '../domain/critical-section.ts'
 import type { Actor, RecordedEvent } from '../domain/event.ts'
 import type { HostReport } from '../domain/host-link.ts'
@@ -43,6 +43,10 @@ export type UnknownWorkflow = {
   nearest: string[]
 }
 export type UnknownProjection = { type: 'UnknownProjection'; message: string; known: string[] }
+/** The projection has not stopped, or not at that event. */
+export type ProjectionNotStopped = { type: 'ProjectionNotStopped'; message: string }
+/** A rebuild met an event that the projection cannot take; its live tables are as they were. */
+export type RebuildFailedFailure = { type: 'RebuildFailed'; message: string; projection: string; position: number }
 
 export type StartRunResult =
   | { type: 'StartRunAnswer'; run: RunState }
@@ -173,7 +177,16 @@ export type RegisterProcessResult =
 
 export type RebuildProjectionsResult =
   | { type: 'RebuildProjectionsAnswer'; projections: RebuildResult[] }
+  | RebuildFailedFailure
   | UnknownProjection
+  | StoreUnavailableFailure
+
+/** `projection`: as it is after that, which may be stopped at a later event. */
+export type SkipProjectionEventResult =
+  | { type: 'SkipProjectionEventAnswer'; projection: ProjectionStatus; skip: Skip }
+  | InvalidInput
+  | UnknownProjection
+  | ProjectionNotStopped
   | StoreUnavailableFailure
 
 /** `canary`: true: only decoys of the readiness canary; false: none of them. */
@@ -228,6 +241,8 @@ export interface Control {
   registerProcess(context: RequestContext, input: unknown): Promise<RegisterProcessResult>
   /** null: all. */
   rebuildProjections(context: RequestContext, names: string[] | null): Promise<RebuildProjectionsResult>
+  /** Lets a projection pass over the event that stopped it. */
+  skipProjectionEvent(context: RequestContext, input: unknown): Promise<SkipProjectionEventResult>
   /** M2: starts a decoy that is hard to kill, kills it through the one path, and answers what came of it. */
   runCanary(context: RequestContext): Promise<RunCanaryResult>
   /** Records that somebody without a valid token was turned away; many within a short time become one record. */

@@ -39,6 +39,7 @@ import { keepRetiring, standardTelemetryRetention } from './retention.ts'
 import { runCanary } from './run-canary.ts'
 import { createRunFeed } from './run-feed.ts'
 import { followRunOutput, readRunOutput } from './run-output.ts'
+import { skipProjectionEvent } from './skip-projection-event.ts'
 import { startRun } from './start-run.ts'
 import type { UseCaseDeps } from './use-case.ts'
 
@@ -217,7 +218,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     const projections = await projector.status()
     return projections.map(({ name, state, lag, error }) => ({
       name: `projection:${name}`,
-      ok: state !== 'failed' && state !== 'waiting-for-store',
+      ok: state === 'running' || state === 'standby',
       detail: error ?? `${state}, ${lag} events behind`,
     }))
   }
@@ -261,6 +262,10 @@ export function createControl(deps: ControlDeps): RunningControl {
     registerProcess: (context, input) => orUnavailable(() => registerProcess(useCase, context, input)),
     rebuildProjections: (context, names) =>
       orUnavailable(() => available(() => rebuildProjections(projector, audit, context, names, closing.signal))),
+    skipProjectionEvent: (context, input) =>
+      orUnavailable(() =>
+        available(() => skipProjectionEvent(projector, audit, context, input, now(), closing.signal)),
+      ),
     runCanary: (context) => orUnavailable(() => runCanary(canary, audit, context, closing.signal)),
     recordRefusedAccess: (detail) => refusedAccess.record(detail),
 

@@ -11,6 +11,12 @@ const idempotencyKey = z.string().min(1, 'is empty').max(200, 'is longer than 20
 const reason = z.string().max(2000, 'is longer than 2,000 characters').nullish()
 const workflow = workflowNameSchema.default('adhoc')
 
+export const skipProjectionEventInputSchema = z.strictObject({
+  name: z.string().max(100, 'is longer than 100 characters'),
+  position: z.number().int('is no position of an event').positive('is no position of an event'),
+  reason,
+})
+
 /** A value over this would outlive every default that matters; the kill goes on after the wait in any case. */
 const waitMsMax = 10 * 60_000
 

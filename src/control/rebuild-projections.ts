@@ -1,4 +1,5 @@
-import type { Projector } from '../../projections/projector.ts'
+import { failureText } from '../../projections/checkpoint.ts'
+import { type Projector, RebuildFailed } from '../../projections/projector.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { RebuildProjectionsResult, RequestContext } from './control.ts'
 
@@ -20,8 +21,16 @@ export async function rebuildProjections(
     return { type: 'UnknownProjection', message, known }
   }
   return audit.allowed<RebuildProjectionsResult>(context, attempt, async () => {
-    const projections = await projector.rebuild(names, signal)
-    const detail = projections.map(({ name, events }) => `${name}: ${events} events`).join(', ')
-    return { result: { type: 'RebuildProjectionsAnswer', projections }, outcome: 'COMPLETED', detail }
+    try {
+      const projections = await projector.rebuild(names, signal)
+      const detail = projections.map(({ name, events }) => `${name}: ${events} events`).join(', ')
+      return { result: { type: 'RebuildProjectionsAnswer', projections }, outcome: 'COMPLETED', detail }
+    } catch (error) {
+      if (!(error instanceof RebuildFailed)) throw error
+      const { projection, failure } = error
+      const message = `The rebuild met an event that ${projection} cannot take; its live tables are as they were. ${failureText(failure)}`
+      const result = { type: 'RebuildFailed' as const, message, projection, position: failure.position }
+      return { result, outcome: 'RebuildFailed', detail: message }
+    }
   })
 }

@@ -14,6 +14,7 @@ export const auditActions = [
   'registerProcess',
   'defineWorkflow',
   'rebuildProjections',
+  'skipProjectionEvent',
   'runCanary',
 ] as const
 export type AuditAction = (typeof auditActions)[number]

@@ -1,3 +1,4 @@
+import type { ProjectionStatus, Skip } from '../../projections/projector.ts'
 import type { CanaryResult } from '../../src/control/canary-log.ts'
 import type { Control, RequestContext, RunEventEntry } from '../../src/control/control.ts'
 import type { Alert } from '../../src/control/queries/alerts.ts'
@@ -65,6 +66,15 @@ const openAlert: Alert = {
 const diskAlert: Alert = {
   ...openAlert,
   ...{ key: 'disk-0123456789ab-data', kind: 'LOW_DISK', runId: null, workflow: null, message: 'Only 1.0 GiB free.' },
+}
+
+const projectionSkip: Skip = {
+  ...{ position: 7, type: 'RunStarted', stream: 'run-0123456789ab', error: 'indigestible' },
+  ...{ skippedBy: user, skippedAt: '2026-01-01T00:00:00.000Z', reason: 'known bug' },
+}
+
+const projectionStatus: ProjectionStatus = {
+  ...{ name: 'runs', version: 1, position: 9, lag: 0, state: 'running', skips: [projectionSkip] },
 }
 
 const canaryResult: CanaryResult = {
@@ -220,7 +230,14 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
     },
     async rebuildProjections(context, names) {
       called('rebuildProjections', context, names)
-      return { type: 'RebuildProjectionsAnswer', projections: [{ name: 'runs', events: 3, durationMs: 1.5 }] }
+      return {
+        type: 'RebuildProjectionsAnswer',
+        projections: [{ name: 'runs', events: 3, durationMs: 1.5, passedOver: 0 }],
+      }
+    },
+    async skipProjectionEvent(context, input) {
+      called('skipProjectionEvent', context, input)
+      return { type: 'SkipProjectionEventAnswer', projection: projectionStatus, skip: projectionSkip }
     },
     async runCanary(context) {
       called('runCanary', context, undefined)
@@ -301,7 +318,7 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
       ...{ intervalMs: 900_000, nextAt: '2026-01-01T00:15:00.000Z', running: false },
       results: [canaryResult].slice(0, last),
     }),
-    projections: async () => [{ name: 'runs', version: 1, position: 9, lag: 0, state: 'running' }],
+    projections: async () => [projectionStatus],
     followAlerts: async function* () {
       yield { alert: openAlert, cursor: 'c1' }
     },

@@ -79,13 +79,29 @@ beforeAll(async () => {
           checks: [],
         },
       ],
-      projections: () => [{ name: 'runs', version: 1, position: 12, lag: 0, state: 'running', error: null }],
+      projections: () => [
+        { name: 'runs', version: 1, position: 12, lag: 0, state: 'running', error: null, skips: [] },
+        {
+          ...{ name: 'alerts', version: 1, position: 6, lag: 6, state: 'failed', error: 'event 7: no' },
+          failure: { position: 7, type: 'AlertRaised', stream: 'alert-x', error: 'no' },
+          skips: [
+            {
+              ...{ position: 5, type: 'AlertRaised', stream: 'alert-x', error: 'no', reason: 'old' },
+              ...{ skippedBy: { kind: 'TOKEN', id: 'admin' }, skippedAt: '2026-11-21T03:41:07.000Z' },
+            },
+          ],
+        },
+      ],
     },
     Mutation: {
       startRun: mutation,
       killRun: mutation,
       registerProcess: mutation,
       rebuildProjections: () => answer,
+      skipProjectionEvent: (args: Record<string, unknown>) => {
+        asked.push(args)
+        return answer
+      },
       runCanary: () => answer,
     },
     Subscription: {
@@ -562,11 +578,38 @@ describe('looking', () => {
     expect(audit.stdout).toContain('token admin')
     expect(audit.stdout).toMatch(/killRun +run_0123456789ab +denied +- +no right/)
     expect((await cli(['hosts'])).stdout).toContain('2 of 16, 1 waiting  cgroup-v2  cgroup.kill is there')
-    expect((await cli(['projections', 'status'])).stdout).toMatch(/runs +running +12 +0/)
-    answer = { __typename: 'RebuildProjectionsAnswer', projections: [{ name: 'runs', events: 12, durationMs: 40 }] }
+    const status = await cli(['projections', 'status'])
+    expect(status.stdout).toMatch(/runs +running +12 +0/)
+    expect(status.stdout).toContain('alerts has stopped at event 7; the others go on.')
+    expect(status.stdout).toContain('runwarden projections skip alerts 7')
+    expect(status.stdout).toContain(
+      'alerts may pass over event 5 (AlertRaised of alert-x), by token admin, 2026-11-21T03:41:07.000Z: old.',
+    )
+    answer = {
+      __typename: 'RebuildProjectionsAnswer',
+      projections: [{ name: 'runs', events: 12, durationMs: 40, passedOver: 0 }],
+    }
     expect((await cli(['projections', 'rebuild', 'runs'])).stdout).toBe('runs: 12 events in 40 ms\n')
     answer = { __typename: 'UnknownProjection', message: 'There is no "rums".', known: ['runs'] }
     expect((await cli(['projections', 'rebuild', 'rums'])).code).toBe(3)
+    const skip = { position: 7, type: 'AlertRaised', stream: 'alert-x' }
+    const projection = {
+      name: 'alerts',
+      version: 1,
+      state: 'running',
+      position: 12,
+      lag: 0,
+      error: null,
+      failure: null,
+      skips: [],
+    }
+    answer = { __typename: 'SkipProjectionEventAnswer', projection, skip }
+    const skipped = await cli(['projections', 'skip', 'alerts', '7', '--reason', 'known'])
+    expect(skipped.stdout).toBe('alerts passes over event 7 (AlertRaised of alert-x).\nIt is running at 12.\n')
+    expect(asked.at(-1)).toEqual({ name: 'alerts', position: 7, reason: 'known' })
+    answer = { __typename: 'ProjectionNotStopped', message: 'It has not stopped there.' }
+    expect((await cli(['projections', 'skip', 'alerts', '8'])).code).toBe(5)
+    expect((await cli(['projections', 'skip', 'alerts', 'last'])).code).toBe(2)
     answer = { __typename: 'RegisterProcessAnswer', run: fakeRun() }
     expect((await cli(['register', '4242', '--workspace', 'w', '--workflow', 'BRAIN'])).stdout).toBe(`${id}\n`)
     expect(asked.at(-1)).toEqual({ pid: 4242, workspacePath: '/somewhere/w', workflow: 'BRAIN' })

@@ -86,7 +86,7 @@ describe('reading', () => {
       runs(filter: { status: [RUNNING], live: true }, first: 1) { edges { cursor node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor } }
       audit { edges { node { id at actor { kind id } action target decision why details } } }
       hosts { id level slots { capacity used waiting } checks { name ok } }
-      projections { name position lag state error }
+      projections { name position lag state error failure { error } skips { position skippedBy { kind id } reason } }
       viewer { actor { kind id } serverVersion }
       node(id: "${runId}") { id ... on Run { status } }
       runAt(id: "${runId}", revision: 1) { revision asOf verdict { verdict } }
@@ -100,7 +100,12 @@ describe('reading', () => {
       },
       audit: { edges: [{ node: { action: 'killRun', decision: 'ALLOWED', details: { force: true } } }] },
       hosts: [{ level: 'CGROUP_V2', slots: { capacity: 4 } }],
-      projections: [{ name: 'runs', state: 'running', error: null }],
+      projections: [
+        {
+          ...{ name: 'runs', state: 'running', error: null, failure: null },
+          skips: [{ position: 7, skippedBy: { kind: 'USER', id: 'ada' }, reason: 'known bug' }],
+        },
+      ],
       viewer: { actor: { kind: 'TOKEN', id: 'admin' }, serverVersion: '1.2.3' },
       node: { id: runId, status: 'RUNNING' },
       // By the clock of then: now it is STUCK.
@@ -206,6 +211,7 @@ describe('typed failures come out as members of the union, with a message for pe
   const kill = `mutation { killRun(input: { runId: "${runId}" }) { FIELDS } }`
   const register = 'mutation { registerProcess(input: { pid: 1 }) { FIELDS } }'
   const rebuild = 'mutation { rebuildProjections(names: ["x"]) { FIELDS } }'
+  const skip = 'mutation { skipProjectionEvent(name: "x", position: 7) { FIELDS } }'
   const issues = [{ path: 'command.0', message: 'is empty' }]
 
   it.each([
@@ -247,6 +253,15 @@ describe('typed failures come out as members of the union, with a message for pe
       { known: ['runs'] },
     ],
     ['rebuildProjections', rebuild, { type: 'StoreUnavailable' }, '', {}],
+    [
+      'rebuildProjections',
+      rebuild,
+      { type: 'RebuildFailed', projection: 'runs', position: 7 },
+      '... on RebuildFailed { projection position }',
+      { projection: 'runs', position: 7 },
+    ],
+    ['skipProjectionEvent', skip, { type: 'ProjectionNotStopped' }, '', {}],
+    ['skipProjectionEvent', skip, { type: 'UnknownProjection', known: ['runs'] }, '', {}],
   ])('%s: %o', async (method, document, failure, fragment, fields) => {
     const failing: Failing = { [method]: async () => ({ ...failure, message }) }
     await using failed = await startApiServer(failing as Partial<Control>)
