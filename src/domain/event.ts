@@ -39,7 +39,7 @@ export type RecordedEvent<Type extends string = string, Data = unknown> = NewEve
   readonly stream: string
   /** 0 for the first event of its stream. */
   readonly revision: number
-  /** 1 for the first event of the store; gapless; larger means committed later. */
+  /** From 1; larger means committed later. How far two are apart means nothing. */
   readonly position: number
   /** ISO 8601 UTC, by the store's clock. Nothing may be derived from it. */
   readonly recordedAt: string

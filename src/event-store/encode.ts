@@ -43,6 +43,13 @@ export function encodeAppend(stream: string, events: readonly NewEvent[], expect
   return encoded
 }
 
+/** What every engine answers to an append that is not the same as the one that was made. */
+export const partlyKnown = (stream: string, events: number) =>
+  new Error(
+    `of the ${events} events appended to ${stream}, some are in the stream and some are not: ` +
+      'an append is repeated as it was, or not at all',
+  )
+
 /** In UTF-16 units: near enough for limits. */
 export const sizeOf = (events: readonly EncodedEvent[]) =>
   events.reduce((sum, { data, metadata }) => sum + data.length + metadata.length, 0)

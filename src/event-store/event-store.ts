@@ -86,17 +86,25 @@ export class StoreUnavailable extends Error {
   override readonly name = 'StoreUnavailable'
 }
 
+/** The store refuses the credentials, or gives their user too few rights. No retry mends it. */
+export class StoreAccessDenied extends Error {
+  override readonly name = 'StoreAccessDenied'
+}
+
 /**
  * Where every lifecycle transition is kept. One contract suite (test/contract) runs against each engine.
  *
  * - An append is all or nothing, and durable when it resolves.
- * - Events of one append have consecutive revisions and positions.
+ * - Events of one append have consecutive revisions and increasing positions, with no other event between them.
  * - Position order is commit order: a reader that has seen position n will never meet a new event at or below n.
  * - Idempotent by (stream, event id): the check comes before that of `expected`. An append of which some, not all,
  *   ids are known is a bug of the caller and throws.
  * - Data comes back as the JSON it was, but for NUL characters and lone surrogates: they become U+FFFD.
  *
- * Every method throws {@link StoreUnavailable} when the store is away, except `subscribe`, which waits for its return.
+ * - Positions increase; how far they are apart means nothing (PostgreSQL counts events, KurrentDB places in its log).
+ *
+ * Every method throws {@link StoreUnavailable} when the store is away, except `subscribe`, which waits for its return,
+ * and {@link StoreAccessDenied} where the credentials are refused.
  */
 export interface EventStore {
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult>

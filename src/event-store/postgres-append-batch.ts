@@ -1,5 +1,5 @@
 import type { PreparedStatement, TextRows } from '../postgres/prepared-call.ts'
-import type { EncodedEvent } from './encode.ts'
+import { type EncodedEvent, partlyKnown } from './encode.ts'
 import type { AppendResult, ExpectedRevision } from './event-store.ts'
 
 export type Append = { stream: string; events: EncodedEvent[]; expected: ExpectedRevision }
@@ -94,10 +94,7 @@ export function resultOf(append: Append, decision: Decision | undefined): Append
     case 'conflict':
       return { outcome: 'wrong-expected-revision', expected: append.expected, actual: decision.revision }
     case 'partly-known':
-      throw new Error(
-        `of the ${append.events.length} events appended to ${append.stream}, some are in the stream and some are not: ` +
-          'an append is repeated as it was, or not at all',
-      )
+      throw partlyKnown(append.stream, append.events.length)
     default:
       throw new Error(`PostgreSQL decided ${decision?.outcome ?? 'nothing'} on an append to ${append.stream}`)
   }

@@ -63,6 +63,10 @@ export function createTail(start: number, limits = defaultLimits) {
   return {
     add,
     batchAfter,
+    /** It has everything after this position. */
+    get start() {
+      return first
+    },
     /** Everything up to this position was in the tail, or before it. */
     get end() {
       return end

@@ -1,0 +1,182 @@
+import {
+  AccessDeniedError,
+  AppendConsistencyViolationError,
+  CancelledError,
+  DeadlineExceededError,
+  isCommandError,
+  KurrentDBClient,
+  MaxAppendSizeExceededError,
+  NotLeaderError,
+  StreamDeletedError,
+  StreamNotFoundError,
+  StreamTombstonedError,
+  TransactionMaxSizeExceededError,
+  UnavailableError,
+  WrongExpectedVersionError,
+} from '@kurrent/kurrentdb-client'
+import { pause } from '../postgres/retry.ts'
+import { StoreAccessDenied, StoreUnavailable } from './event-store.ts'
+import { KurrentAddressError, readKurrentAddress } from './kurrentdb-address.ts'
+
+export type KurrentConnection = ReturnType<typeof connectKurrent>
+
+/** A client in use. `gone` aborts when it is given up: what lives longer than a call must go on with the next one. */
+export type Live = { client: KurrentDBClient; gone: AbortSignal }
+
+/** Before the second and third try of a read. */
+const retryPausesMs = [60, 240]
+/** The server keeps the deadline too, and its answer says more than ours. */
+const graceMs = 500
+
+/**
+ * The connection to KurrentDB: the official client, renewed when it may be stuck. The client makes two connections,
+ * one in grpc-js and one in a native addon, and either can be left waiting by a server that is gone: so every call has
+ * a deadline of ours, and after one that passed the next call gets a new client.
+ *
+ * @throws KurrentAddressError
+ */
+export function connectKurrent(url: string) {
+  const { connectionString, deadlineMs } = readKurrentAddress(url)
+  const retired = new Set<Retired>()
+  let closed = false
+  let current = open()
+
+  function open(): Live & { end: AbortController } {
+    const end = new AbortController()
+    return { client: clientOf(connectionString), gone: end.signal, end }
+  }
+
+  /** What others have under way with it may still come to its end. */
+  function giveUp(live: Live): void {
+    if (live !== current || closed) return
+    const old = current
+    current = open()
+    old.end.abort()
+    const timer = setTimeout(() => {
+      retired.delete(entry)
+      void shut(old.client)
+    }, deadlineMs)
+    timer.unref()
+    const entry: Retired = { client: old.client, timer }
+    retired.add(entry)
+  }
+
+  function live(): Live {
+    if (closed) throw new StoreUnavailable('the event store is closed')
+    return current
+  }
+
+  /**
+   * One call, bounded.
+   * @throws StoreUnavailable when nothing is known of its outcome, StoreAccessDenied, or what the server decided.
+   */
+  async function call<Result>(work: (client: KurrentDBClient) => Promise<Result>): Promise<Result> {
+    const used = live()
+    try {
+      return await withDeadline(work(used.client), deadlineMs + graceMs)
+    } catch (error) {
+      if (mayBeStuck(error)) giveUp(used)
+      throw failureOf(error)
+    }
+  }
+
+  /** A call that changes nothing: tried again when the server was away for a moment, or is the leader no more. */
+  async function read<Result>(work: (client: KurrentDBClient) => Promise<Result>): Promise<Result> {
+    for (const pauseMs of retryPausesMs) {
+      try {
+        return await call(work)
+      } catch (error) {
+        if (!(error instanceof StoreUnavailable) || closed || isDeadline(error.cause)) throw error
+        await pause(pauseMs)
+      }
+    }
+    return call(work)
+  }
+
+  /** Of the server; null where it does not tell. */
+  async function version(): Promise<string | null> {
+    const { serverVersion } = await read((client) => (client as unknown as Inner).capabilities)
+    return serverVersion === 'unknown' ? null : serverVersion
+  }
+
+  async function close(): Promise<void> {
+    if (closed) return
+    closed = true
+    current.end.abort()
+    for (const { timer } of retired) clearTimeout(timer)
+    await Promise.all([current.client, ...[...retired].map(({ client }) => client)].map(shut))
+    retired.clear()
+  }
+
+  return { call, read, live, version, close, deadlineMs }
+}
+
+/** What the client has, and does not offer in its types. */
+type Inner = { getChannel(): Promise<{ close(): void }>; capabilities: Promise<{ serverVersion: string }> }
+
+type Retired = { client: KurrentDBClient; timer: NodeJS.Timeout }
+
+class CallDeadline extends Error {
+  override readonly name = 'CallDeadline'
+}
+
+function clientOf(connectionString: string): KurrentDBClient {
+  try {
+    return KurrentDBClient.connectionString(connectionString)
+  } catch (error) {
+    // Errors of the client's parser hold the string, and with it the password.
+    const file = /certificate/.test((error as Error).message) ? ` (${(error as Error).message})` : ''
+    throw new KurrentAddressError(`is refused by the KurrentDB client${file}`)
+  }
+}
+
+/** The client's own `dispose` ends its streams, but leaves its connection open. */
+async function shut(client: KurrentDBClient): Promise<void> {
+  await client.dispose()
+  // Where it never had a connection it would make one now, and may find no server to make it to.
+  const channel = await withDeadline((client as unknown as Inner).getChannel(), graceMs).catch(() => undefined)
+  channel?.close()
+}
+
+async function withDeadline<Result>(work: Promise<Result>, ms: number): Promise<Result> {
+  const { promise, reject } = Promise.withResolvers<never>()
+  const timer = setTimeout(() => reject(new CallDeadline(`no answer within ${ms} ms`)), ms)
+  try {
+    return await Promise.race([work, promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+const decisions = [
+  WrongExpectedVersionError,
+  AppendConsistencyViolationError,
+  StreamNotFoundError,
+  StreamDeletedError,
+  StreamTombstonedError,
+  MaxAppendSizeExceededError,
+  TransactionMaxSizeExceededError,
+]
+const isDecision = (error: unknown) => decisions.some((decision) => error instanceof decision)
+
+const isDeadline = (error: unknown) => error instanceof CallDeadline || error instanceof DeadlineExceededError
+
+/** The client renews its own connection after these, and follows the leader that it is told of. */
+const heals = [UnavailableError, NotLeaderError, AccessDeniedError, CancelledError]
+const mayBeStuck = (error: unknown) => !isDecision(error) && !heals.some((healed) => error instanceof healed)
+
+/** gRPC: INVALID_ARGUMENT, OUT_OF_RANGE, UNIMPLEMENTED. Tried again they would be the same. */
+const bugCodes = [3, 11, 12]
+
+export function failureOf(error: unknown): unknown {
+  if (isDecision(error) || error instanceof StoreUnavailable) return error
+  const { message, code } = error as Error & { code?: number }
+  if (error instanceof AccessDeniedError) {
+    return new StoreAccessDenied(
+      'KurrentDB refuses the user or password of EVENT_STORE_URL, or that user may not read $all and write streams',
+      { cause: error },
+    )
+  }
+  if (isCommandError(error as Error) && bugCodes.includes(code ?? 0)) return error
+  return new StoreUnavailable(`the event store cannot be reached, or cannot write: ${message}`, { cause: error })
+}
