@@ -36,7 +36,8 @@ export function toEvent({ event }: ResolvedEvent): RecordedEvent | undefined {
     v: own.v,
     data: event.data,
     metadata: own.metadata,
-    recordedAt: event.created.toISOString(),
+    // The native addon (0.2.2) gives whole seconds, subscriptions give milliseconds: an event must not depend on its reader.
+    recordedAt: new Date(Math.floor(event.created.getTime() / 1_000) * 1_000).toISOString(),
   }
 }
 

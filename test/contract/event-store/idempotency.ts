@@ -6,7 +6,7 @@ import type { Context } from './suite.ts'
 export function idempotencySuite(context: Context): void {
   describe('a repeated append', () => {
     it('[R14] gets the first result, whatever has happened since', async () => {
-      const { store, stream, start } = context
+      const { store, stream, log } = context
       const events = newEvents(2)
       const first = await store.append(stream('s'), events, 'no-stream')
       await store.append(stream('s'), newEvents(3), 'any')
@@ -15,11 +15,11 @@ export function idempotencySuite(context: Context): void {
         expect(await store.append(stream('s'), events, expected)).toEqual({ ...first, duplicate: true })
       }
       expect(await context.open().append(stream('s'), events, 'no-stream')).toEqual({ ...first, duplicate: true })
-      expect(await store.head()).toBe(start + 6)
+      expect(await log()).toHaveLength(6)
     })
 
     it('is written once, made many times at once from several instances', async () => {
-      const { store, stream, start } = context
+      const { store, stream, log } = context
       const stores = [store, context.open()]
       const events = newEvents(2)
       const results = await Promise.all(
@@ -27,9 +27,9 @@ export function idempotencySuite(context: Context): void {
       )
       expect(results.filter((result) => result?.outcome === 'appended' && !result.duplicate)).toHaveLength(1)
       for (const result of results) {
-        expect(result).toMatchObject({ outcome: 'appended', revision: 1, position: start + 2 })
+        expect(result).toMatchObject({ outcome: 'appended', revision: 1, position: await store.head() })
       }
-      expect(await store.head()).toBe(start + 2)
+      expect(await log()).toHaveLength(2)
     })
 
     it('is known by its ids regardless of their case, and per stream', async () => {
@@ -43,7 +43,7 @@ export function idempotencySuite(context: Context): void {
     })
 
     it('throws when some, not all, of its ids are known; nothing of it is written, no neighbour harmed', async () => {
-      const { store, stream, start } = context
+      const { store, stream, log } = context
       const [known, fresh] = [newEvent(), newEvent()]
       await store.append(stream('s'), [known], 'any')
       const before = store.append(stream('a'), newEvents(1), 'any')
@@ -51,7 +51,7 @@ export function idempotencySuite(context: Context): void {
       const after = store.append(stream('s'), newEvents(1), 0)
       await expect(partly).rejects.toThrow(/some are in the stream and some are not/)
       expect([(await before).outcome, (await after).outcome]).toEqual(['appended', 'appended'])
-      expect(await store.head()).toBe(start + 3)
+      expect(await log()).toHaveLength(3)
       expect(await store.append(stream('s'), [fresh], 'any')).toMatchObject({ duplicate: false })
     })
 

@@ -1,8 +1,15 @@
-import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, expect } from 'vitest'
+import type { RecordedEvent } from '../../../src/domain/event.ts'
 import type { EventStore } from '../../../src/event-store/event-store.ts'
+import { collect } from '../../support/collect.ts'
 import { openStore, type StoreAddress } from '../../support/event-stores.ts'
 
-export type StoreUnderTest = { address: StoreAddress; destroy(): Promise<void> }
+export type StoreUnderTest = {
+  address: StoreAddress
+  /** Whether the engine's positions count events, so that none is left out: from 1 on. */
+  countsEvents: boolean
+  destroy(): Promise<void>
+}
 
 export type Context = {
   readonly address: StoreAddress
@@ -14,6 +21,10 @@ export type Context = {
   readonly start: number
   /** The name of one of this test's streams. */
   stream(name: string): string
+  /** The events of this test so far, in the store's order, which is checked. */
+  log(): Promise<RecordedEvent[]>
+  /** Which event of this test is at the position: 1 is the first one, 0 stands for `start`, -1 for none. */
+  place(position: number | undefined): Promise<number>
 }
 
 /** One store for the whole suite, since an engine may take seconds to make one. */
@@ -46,7 +57,23 @@ export function useStore(makeStore: () => Promise<StoreUnderTest>): Context {
     await made?.destroy()
   })
 
+  async function log(): Promise<RecordedEvent[]> {
+    const events = await collect(there(store).readAll(start))
+    const positions = events.map(({ position }) => position)
+    if (there(made).countsEvents) expect(positions).toEqual(events.map((_, index) => start + index + 1))
+    for (const [index, position] of positions.entries()) {
+      expect(position).toBeGreaterThan(index === 0 ? start : (positions[index - 1] ?? 0))
+    }
+    return events
+  }
+
   return {
+    log,
+    async place(position) {
+      if (position === start) return 0
+      const index = (await log()).findIndex((event) => event.position === position)
+      return index < 0 ? -1 : index + 1
+    },
     get address() {
       return there(made).address
     },
