@@ -40,7 +40,8 @@ export async function execute(
     const appended = await store.append(runStream(runId), events, state?.revision ?? 'no-stream')
     if (appended.outcome === 'appended') {
       const { position } = appended
-      const order = run?.order ?? position - events.length + 1
+      // As good as the first one's: nothing lies between the events of one append.
+      const order = run?.order ?? position
       return { ok: true, state: foldNew(state, events, runStream(runId)), order, position, joined: false }
     }
   }

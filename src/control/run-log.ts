@@ -9,7 +9,7 @@ import type { EventStore } from '../event-store/event-store.ts'
 /** A run folded from its own stream: the only thing that decisions rest on. */
 export type LoadedRun = {
   state: RunState
-  /** Position of RunRequested: the run's place in its host's queue. */
+  /** Position of RunRequested, or of what was appended with it: the run's place in its host's queue. */
   order: number
   /** Position of its last event. */
   position: number

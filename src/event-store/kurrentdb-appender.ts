@@ -1,7 +1,7 @@
 import type { NewEvent } from '../domain/event.ts'
 import { pause } from '../postgres/retry.ts'
 import { type EncodedEvent, encodeAppend, partlyKnown, sizeOf } from './encode.ts'
-import { type AppendResult, type ExpectedRevision, StoreUnavailable } from './event-store.ts'
+import { type AppendResult, type ExpectedRevision, StoreUnavailable, type StreamAppend } from './event-store.ts'
 import { toEvent, toRecord } from './kurrentdb-event.ts'
 import type { KnownStream, KnownStreams } from './kurrentdb-known-streams.ts'
 import type { KurrentReader } from './kurrentdb-reader.ts'
@@ -54,6 +54,13 @@ export function createKurrentAppender(reader: KurrentReader, writer: KurrentWrit
     if (lane === undefined) void work(stream, [waiting])
     else lane.push(waiting)
     return promise
+  }
+
+  /** One by one: only the answer to one says that the next one will come after it in the log. */
+  async function appendAll(appends: readonly StreamAppend[]): Promise<AppendResult[]> {
+    const results: AppendResult[] = []
+    for (const { stream, events, expected } of appends) results.push(await append(stream, events, expected))
+    return results
   }
 
   async function work(stream: string, lane: Waiting[]): Promise<void> {
@@ -146,6 +153,7 @@ export function createKurrentAppender(reader: KurrentReader, writer: KurrentWrit
 
   return {
     append,
+    appendAll,
     /** Takes nothing more; resolves when what was taken is decided. */
     async drain(): Promise<void> {
       draining = true

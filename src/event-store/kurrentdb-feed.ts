@@ -6,6 +6,11 @@ import { toEvent, userStreams } from './kurrentdb-event.ts'
 import { toNumber, toPosition } from './kurrentdb-position.ts'
 
 export type FeedBatch = EventBatch & {
+  /**
+   * Of the last event among these, our own or not; 0 for none. Beyond it, `position` counts what is the server's own,
+   * and lies after the store's head: right to go on from at the server, and for nothing else.
+   */
+  lastEvent: number
   /** The server had nothing more to send after this. */
   caughtUp: boolean
 }
@@ -34,6 +39,7 @@ export async function* openFeed(
   if (stop.aborted) return
   let events: RecordedEvent[] = []
   let position = after
+  let lastEvent = 0
   let caughtUp = false
   let taken = 0
   let claims: { after: number; position: number | undefined; caughtUp: boolean }[] = []
@@ -91,6 +97,7 @@ export async function* openFeed(
       const event = toEvent(resolved)
       if (at > after && event !== undefined) events.push(event)
       position = Math.max(position, at)
+      lastEvent = at
     } catch (error) {
       fail(error)
     }
@@ -105,7 +112,7 @@ export async function* openFeed(
     while (!stop.aborted) {
       const next = changed.promise
       if (position > told || caughtUp) {
-        const batch = { events, position, caughtUp }
+        const batch = { events, position, lastEvent, caughtUp }
         events = []
         told = position
         caughtUp = false

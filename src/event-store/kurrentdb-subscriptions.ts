@@ -82,7 +82,9 @@ export function createKurrentSubscriptions(connection: KurrentConnection, reader
       try {
         for await (const batch of openFeed(connection.live(), position, filter, signal)) {
           failures = 0
-          position = Math.max(batch.position, batch.caughtUp ? tailStart : 0)
+          const reached = batch.caughtUp ? Math.max(batch.position, tailStart) : batch.position
+          // Never beyond the last event there is: who keeps the position would find the store behind it.
+          position = Math.max(position, batch.lastEvent, Math.min(reached, shared.end()))
           yield { events: batch.events, position }
           if (shared.batchAfter(position, 1) !== undefined) return
         }
@@ -122,11 +124,13 @@ function follow(connection: KurrentConnection, reader: KurrentReader) {
       if (start === undefined) return
       tail = createTail(start)
       wakeSubscribers()
+      let position = start
       for (let failures = 0; !stopping.signal.aborted; ) {
         try {
-          for await (const batch of openFeed(connection.live(), tail.end, undefined, stopping.signal)) {
+          for await (const batch of openFeed(connection.live(), position, undefined, stopping.signal)) {
             failures = 0
-            add(tail, batch)
+            position = batch.position
+            if (batch.lastEvent > 0) add(tail, batch)
           }
         } catch (error) {
           failures += 1
@@ -139,10 +143,9 @@ function follow(connection: KurrentConnection, reader: KurrentReader) {
     }
   }
 
-  function add(tail: Tail, { events, position }: FeedBatch): void {
-    if (position === tail.end) return
+  function add(tail: Tail, { events, lastEvent }: FeedBatch): void {
     const bytes = events.reduce((sum, event) => sum + JSON.stringify(event.data).length, 0)
-    tail.add({ events, position, bytes })
+    tail.add({ events, position: lastEvent, bytes })
     wakeSubscribers()
   }
 
@@ -164,6 +167,8 @@ function follow(connection: KurrentConnection, reader: KurrentReader) {
 
   return {
     batchAfter: (...how: Parameters<Tail['batchAfter']>) => tail?.batchAfter(...how),
+    /** The last event that the tail knows of. */
+    end: () => tail?.end ?? 0,
     /** Resolves when there is something after `position`, or on abort. @throws what ended the reader. */
     grown: (position: number, signal: AbortSignal) => until(() => tail !== undefined && tail.end > position, signal),
     /** The position from which on the tail has everything. undefined: aborted. */

@@ -33,6 +33,7 @@ export function createKurrentEventStore(url: string): EventStore {
 
   return {
     append: appender.append,
+    appendAll: appender.appendAll,
     readStream: reader.stream,
     readAll: (after, options) => reader.all(after, options?.signal),
     subscribe: subscriptions.subscribe,
