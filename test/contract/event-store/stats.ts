@@ -18,9 +18,8 @@ export function statsSuite(context: Context): void {
     const unlessNull = <Value>(value: Value | null, check: (value: Value) => void) => value !== null && check(value)
     unlessNull(stats.events, (events) => expect(events).toBe((before.events ?? 0) + 13 - removed))
     unlessNull(stats.retiredEvents, (retired) => expect(retired).toBe((before.retiredEvents ?? 0) + removed))
-    unlessNull(stats.streams, (streams) =>
-      expect(streams).toContainEqual({ kind, streams: 2, events: 13 - removed, retired: removed }),
-    )
+    // Of these streams six; what else was removed meanwhile had grown too old, in other tests' streams.
+    unlessNull(stats.streams, (streams) => expect(streams).toContainEqual({ kind, streams: 2, events: 7, retired: 6 }))
     unlessNull(stats.bytesOnDisk, (bytes) => expect(bytes).toBeGreaterThan(0))
     unlessNull(stats.appendedPerSecond, (rate) => expect(rate).toBeGreaterThan(0))
     unlessNull(stats.oldestAt, (at) => expect(Date.parse(at)).toBeLessThanOrEqual(Date.parse(stats.newestAt ?? '')))
