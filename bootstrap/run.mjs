@@ -9,7 +9,7 @@
 // Plain JavaScript without dependencies, because it runs before there are any.
 import { spawn, spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -54,6 +54,7 @@ function installWhenStale(directory, what) {
     .update(readFileSync(join(directory, 'package-lock.json')))
     .digest('hex')
   if (installed(stamp) === wanted) return
+  refuseLink(directory)
   withLock(join(directory, '.runwarden-installing'), () => {
     if (installed(stamp) === wanted) return
     process.stderr.write(`runwarden: installing ${what} …\n`)
@@ -67,6 +68,17 @@ function installWhenStale(directory, what) {
     if (npm.status !== 0) fail(`"npm ci" failed in ${directory} (exit ${npm.status}); its own message is above.`)
     writeFileSync(stamp, wanted)
   })
+}
+
+/** `npm ci` empties what it finds first, through a link too: it has emptied the packages of another checkout. */
+function refuseLink(directory) {
+  const modules = join(directory, 'node_modules')
+  if (lstatSync(modules, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return
+  fail(
+    `${modules} is a link to ${readlinkSync(modules)}, and what is there does not match ${join(directory, 'package-lock.json')}. ` +
+      'Installing through the link would empty that directory, which others may use. ' +
+      'Remove the link and start again (the packages are installed here then), or bring both to the same lock file.',
+  )
 }
 
 function installed(stamp) {
