@@ -17,6 +17,7 @@ import { forceCompleteRun } from './force-complete-run.ts'
 import { gatedStore } from './gated-store.ts'
 import { createHostDispatcher, type DispatchCheckpoint } from './host-dispatcher.ts'
 import { hurriedStore } from './hurried-store.ts'
+import { decoyInputSchema } from './inputs.ts'
 import { keepRunning } from './keep-running.ts'
 import { killRun } from './kill-run.ts'
 import type { Log } from './log.ts'
@@ -102,9 +103,9 @@ export function createControl(deps: ControlDeps): RunningControl {
   })
   const canary = createCanary({
     ...{ store, host, now, intervalMs: deps.canaryIntervalMs ?? 0, isReconciled: () => dispatcher.reconciled },
-    // Like any client of this control.
     control: {
-      startRun: (context, input) => control.startRun(context, input),
+      // Like any client of this control, but for the name of its workflow.
+      startRun: (context, input) => orUnavailable(() => startRun(useCase, context, input, decoyInputSchema)),
       killRun: (context, input, signal) => control.killRun(context, input, signal),
       runOutput: (id, offset, maxBytes) => control.runOutput(id, offset, maxBytes),
     },

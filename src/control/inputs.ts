@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { canaryWorkflow } from '../domain/canary-events.ts'
 import { runIdSchema } from '../domain/ids.ts'
 import { labelsSchema } from '../domain/labels.ts'
 import { launchSpecSchema } from '../domain/launch.ts'
@@ -9,7 +10,11 @@ import { type InvalidInput, killWaits } from './control.ts'
 
 const idempotencyKey = z.string().min(1, 'is empty').max(200, 'is longer than 200 characters').optional()
 const reason = z.string().max(2000, 'is longer than 2,000 characters').nullish()
-const workflow = workflowNameSchema.default('adhoc')
+/** Lists leave out the runs of that name: somebody's own among them would never be seen. */
+const userWorkflow = workflowNameSchema.refine(
+  (name) => name !== canaryWorkflow,
+  `is "${canaryWorkflow}", which only the readiness canary's own decoys are called: choose another name`,
+)
 
 export const skipProjectionEventInputSchema = z.strictObject({
   name: z.string().max(100, 'is longer than 100 characters'),
@@ -23,33 +28,37 @@ const waitMsMax = 10 * 60_000
 const launchShape = launchSpecSchema.shape
 
 /** What is left out comes from the workflow's definition; with a command there is none, and the standards are used. */
-export const startRunInputSchema = z
-  .strictObject({
-    ...launchShape,
-    driver: launchShape.driver.unwrap().optional(),
-    command: launchShape.command.optional(),
-    workspace: launchShape.workspace.unwrap().optional(),
-    env: launchShape.env.unwrap().optional(),
-    secretEnv: launchShape.secretEnv.unwrap().optional(),
-    workflow: workflowNameSchema.optional(),
-    workflowVersion: z.number().int().min(1, 'is no version: they are numbered from 1').optional(),
-    policy: policyInputSchema.default({}),
-    labels: labelsSchema.default({}),
-    idempotencyKey,
-  })
-  .superRefine(({ command, workflow, workflowVersion }, { addIssue }) => {
-    const issue = (path: string, message: string) => addIssue({ code: 'custom', path: [path], message })
-    if (command === undefined && workflow === undefined) {
-      issue('command', 'is missing: give one, or the name of a workflow that is defined')
-    }
-    if (workflowVersion === undefined) return
-    if (workflow === undefined) issue('workflowVersion', 'is of no workflow: name one')
-    else if (command !== undefined) issue('workflowVersion', 'has a command of its own: leave out one of the two')
-  })
+const startRunInput = (workflowName: z.ZodType<string>) =>
+  z
+    .strictObject({
+      ...launchShape,
+      driver: launchShape.driver.unwrap().optional(),
+      command: launchShape.command.optional(),
+      workspace: launchShape.workspace.unwrap().optional(),
+      env: launchShape.env.unwrap().optional(),
+      secretEnv: launchShape.secretEnv.unwrap().optional(),
+      workflow: workflowName.optional(),
+      workflowVersion: z.number().int().min(1, 'is no version: they are numbered from 1').optional(),
+      policy: policyInputSchema.default({}),
+      labels: labelsSchema.default({}),
+      idempotencyKey,
+    })
+    .superRefine(({ command, workflow, workflowVersion }, { addIssue }) => {
+      const issue = (path: string, message: string) => addIssue({ code: 'custom', path: [path], message })
+      if (command === undefined && workflow === undefined) {
+        issue('command', 'is missing: give one, or the name of a workflow that is defined')
+      }
+      if (workflowVersion === undefined) return
+      if (workflow === undefined) issue('workflowVersion', 'is of no workflow: name one')
+      else if (command !== undefined) issue('workflowVersion', 'has a command of its own: leave out one of the two')
+    })
+export const startRunInputSchema = startRunInput(userWorkflow)
+/** Of the readiness canary itself. */
+export const decoyInputSchema = startRunInput(workflowNameSchema)
 export type StartRunInput = z.infer<typeof startRunInputSchema>
 
 export const defineWorkflowInputSchema = launchSpecSchema.extend({
-  name: workflowNameSchema,
+  name: userWorkflow,
   description: z
     .string()
     .max(2000, 'is longer than 2,000 characters')
@@ -102,7 +111,7 @@ export const registerProcessInputSchema = z.strictObject({
     .max(4096)
     .refine((path) => path.startsWith('/'), 'is not an absolute path')
     .nullish(),
-  workflow,
+  workflow: userWorkflow.default('adhoc'),
   policy: policyInputSchema.default({}),
 })
 export type RegisterProcessInput = z.infer<typeof registerProcessInputSchema>

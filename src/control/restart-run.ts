@@ -1,3 +1,4 @@
+import { canaryWorkflow } from '../domain/canary-events.ts'
 import type { RequestRestart } from '../domain/decide.ts'
 import { type RunId, runIdSchema } from '../domain/ids.ts'
 import type { LaunchSpec } from '../domain/launch.ts'
@@ -52,6 +53,7 @@ async function request(deps: UseCaseDeps, context: RequestContext, input: Restar
   if (!known.success || loaded === undefined) return notFound(input.runId)
   const other = otherRestart(loaded.state, input)
   if (other !== undefined) return other
+  if (loaded.state.workflow === canaryWorkflow) return decoy(known.data)
   const parameters = await restartParameters(deps, loaded.state, input)
   if ('type' in parameters) return parameters
   const { definition, reason } = input
@@ -113,6 +115,12 @@ const launchOf = (state: RunState): LaunchSpec | undefined => state.launch ?? st
 const notRestartable = (runId: RunId): NotRestartable => ({
   type: 'NotRestartable',
   message: `${runId} was registered, and how its process had been started could not be read. Start a new run instead.`,
+  runId,
+})
+
+const decoy = (runId: RunId): NotRestartable => ({
+  type: 'NotRestartable',
+  message: `${runId} is a decoy of the readiness canary, which starts them by itself: runCanary (runwarden canary) does.`,
   runId,
 })
 

@@ -14,8 +14,13 @@ import type { UseCaseDeps } from './use-case.ts'
 const action = 'startRun' as const
 
 /** Requests a run; its host launches it as soon as it has a free slot. */
-export async function startRun(deps: UseCaseDeps, context: RequestContext, input: unknown): Promise<StartRunResult> {
-  const parsed = parseInput(startRunInputSchema, input)
+export async function startRun(
+  deps: UseCaseDeps,
+  context: RequestContext,
+  input: unknown,
+  schema = startRunInputSchema,
+): Promise<StartRunResult> {
+  const parsed = parseInput(schema, input)
   if (!parsed.ok) {
     await deps.audit.denied(context, { action, target: null, reason: null, details: {} }, parsed.failure.message)
     return parsed.failure

@@ -105,6 +105,28 @@ describe('[M2] the readiness canary', () => {
     expect(others.items).toEqual([])
   })
 
+  it('has its name for itself: nobody else starts, defines, registers or restarts a run of that workflow', async () => {
+    await serve()
+    const { runId } = await runCanary()
+    const named = { workflow: 'runwarden-canary', command: ['sleep', '1000'] }
+    const refused = {
+      type: 'InvalidInput',
+      message: expect.stringMatching(/"runwarden-canary", which only the readiness canary's own decoys are called/),
+    }
+    expect(await control.startRun(context, named)).toMatchObject(refused)
+    expect(await control.startRun(context, { workflow: 'runwarden-canary' })).toMatchObject(refused)
+    expect(await control.defineWorkflow(context, { name: 'runwarden-canary', command: ['true'] })).toMatchObject(
+      refused,
+    )
+    const ours = { pid: process.pid, workflow: 'runwarden-canary' }
+    expect(await control.registerProcess(context, ours)).toMatchObject(refused)
+    expect(await control.restartRun(context, { runId })).toMatchObject({
+      type: 'NotRestartable',
+      message: expect.stringContaining('runwarden canary'),
+    })
+    expect((await control.runs({ canary: true }, { first: 9 })).items).toHaveLength((await results()).length)
+  })
+
   it('never overlaps itself: who asks meanwhile gets the same result', async () => {
     await serve()
     await runCanary()
