@@ -17,6 +17,7 @@ import './run-event.ts'
 import './run-queries.ts'
 import './run-timeline.ts'
 import './start.ts'
+import './store.ts'
 import './viewer.ts'
 import './workflow.ts'
 

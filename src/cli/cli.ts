@@ -17,6 +17,7 @@ import { addRestart } from './commands/restart.ts'
 import { addRun } from './commands/run.ts'
 import { addSection } from './commands/section.ts'
 import { addShow } from './commands/show.ts'
+import { addStore } from './commands/store.ts'
 import { addTimeline } from './commands/timeline.ts'
 import { addUp } from './commands/up.ts'
 import { addWatch } from './commands/watch.ts'
@@ -79,6 +80,7 @@ const commands = [
   addHosts,
   addCanary,
   addProjections,
+  addStore,
   addDoctor,
 ]
 

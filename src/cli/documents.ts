@@ -183,6 +183,15 @@ export const documents = {
   projections: /* GraphQL */ `
     query Projections { projections { ...ProjectionFields } } ${projectionFields}`,
 
+  storeStats: /* GraphQL */ `
+    query StoreStats {
+      storeStats {
+        engine version storeId position events retiredEvents bytesOnDisk
+        streams { kind streams events retired }
+        oldestAt newestAt appendedPerSecond
+      }
+    }`,
+
   workflows: /* GraphQL */ `
     query Workflows($first: Int, $after: String) {
       workflows(first: $first, after: $after) { edges { node { ...WorkflowRow } } pageInfo { hasNextPage endCursor } }

@@ -7,6 +7,7 @@ import type { Receipt } from '../domain/receipt.ts'
 import type { RunState, RunStatus } from '../domain/run-state.ts'
 import type { RunPhase } from '../domain/timeline.ts'
 import type { WorkflowVersion } from '../domain/workflow.ts'
+import type { StoreStats } from '../event-store/event-store.ts'
 import type { CanaryResult } from './canary-log.ts'
 import type { Alert, AlertFilter } from './queries/alerts.ts'
 import type { AuditEntry } from './queries/audit.ts'
@@ -277,6 +278,7 @@ export interface Control {
   /** Of all hosts, newest first, at most `last` results; the status is this server's. */
   canary(last: number): Promise<CanaryStatus & { results: CanaryResult[] }>
   projections(): Promise<ProjectionStatus[]>
+  storeStats(): Promise<StoreStats>
 
   /** Each matching run as it is after a change was projected; from now on. */
   followRuns(filter: RunFilter & { runId?: string }, signal: AbortSignal): AsyncIterable<RunState>

@@ -285,6 +285,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     workflowVersions: (name, page) => available(() => listWorkflowVersions(pool, name, page)),
     canary: async (last) => ({ ...canary.status, results: await canary.results(last) }),
     hosts: async () => [await host.report()],
+    storeStats: () => store.stats(),
     projections: () => available(() => projector.status()),
 
     followAlerts: (after, signal) => followAlerts(store, projector, pool, after, untilClosed(signal)),

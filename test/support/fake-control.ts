@@ -7,6 +7,7 @@ import type { RunState } from '../../src/domain/run-state.ts'
 import { summarise } from '../../src/domain/summary.ts'
 import { phasesOf } from '../../src/domain/timeline.ts'
 import type { WorkflowVersion } from '../../src/domain/workflow.ts'
+import type { StoreStats } from '../../src/event-store/event-store.ts'
 import { stateAfter } from './decider-spec.ts'
 import { hostId, killRequested, receipt, record, requested, runId, started, user } from './run-events.ts'
 
@@ -75,6 +76,13 @@ const projectionSkip: Skip = {
 
 const projectionStatus: ProjectionStatus = {
   ...{ name: 'runs', version: 1, position: 9, lag: 0, state: 'running', skips: [projectionSkip] },
+}
+
+/** Of an engine that cannot tell much. */
+const storeStats: StoreStats = {
+  ...{ engine: 'kurrentdb', version: null, storeId: '00000000-0000-4000-8000-000000000000', head: 12 },
+  ...{ events: null, retiredEvents: null, bytesOnDisk: null, streams: null, oldestAt: null, appendedPerSecond: null },
+  newestAt: '2026-01-01T00:31:00.000Z',
 }
 
 const canaryResult: CanaryResult = {
@@ -319,6 +327,7 @@ export function createFakeControl(changes: Partial<Control> = {}): FakeControl {
       results: [canaryResult].slice(0, last),
     }),
     projections: async () => [projectionStatus],
+    storeStats: async () => storeStats,
     followAlerts: async function* () {
       yield { alert: openAlert, cursor: 'c1' }
     },

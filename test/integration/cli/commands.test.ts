@@ -18,6 +18,15 @@ let launchesToWaitFor = 0
 /** What the server was asked, and what it answers a mutation with. */
 let asked: Record<string, unknown>[]
 let answer: unknown
+let storeStats: Record<string, unknown> = {
+  ...{ engine: 'POSTGRESQL', version: '18.4', storeId: '00000000-0000-4000-8000-000000000000', position: 1_235_567 },
+  ...{ events: 1_234_567, retiredEvents: 1_000, bytesOnDisk: 2.5 * 2 ** 30, appendedPerSecond: 0.25 },
+  streams: [
+    { kind: 'run', streams: 12, events: 567, retired: 0 },
+    { kind: 'telemetry', streams: 12, events: 1_234_000, retired: 1_000 },
+  ],
+  ...{ oldestAt: '2026-11-01T03:00:00.000Z', newestAt: '2026-11-21T03:00:00.000Z' },
+}
 
 const id = 'run_0123456789ab'
 const esc = '\u001b'
@@ -79,6 +88,7 @@ beforeAll(async () => {
           checks: [],
         },
       ],
+      storeStats: () => storeStats,
       projections: () => [
         { name: 'runs', version: 1, position: 12, lag: 0, state: 'running', error: null, skips: [] },
         {
@@ -571,6 +581,23 @@ describe('looking', () => {
     expect((await cli(['logs', id, '--raw'], { terminal: 80 })).stdout).toBe(output.join(''))
     expect((await cli(['logs', id], { terminal: 80, env: { NO_COLOR: '1' } })).stdout).toBe('green end\n')
     expect((await cli(['logs', 'run_ffffffffffff'])).code).toBe(3)
+  })
+
+  it('[R40] [R41] store stats: what is there, and what the engine cannot tell', async () => {
+    const told = (await cli(['store', 'stats'])).stdout
+    expect(told).toMatch(/engine +PostgreSQL 18\.4\n/)
+    expect(told).toMatch(/events +1,234,567\n/)
+    expect(told).toMatch(/retired +1,000, removed by retention\n/)
+    expect(told).toMatch(/on disk +2\.5 GiB\n/)
+    expect(told).toMatch(/appended +0\.25 a second, in the last minute\n/)
+    expect(told).toMatch(/telemetry +12 +1,234,000 +1,000\n/)
+    const json = (await cli(['store', 'stats', '--json'])).stdout
+    expect(JSON.parse(json)).toEqual(storeStats)
+    storeStats = { ...storeStats, engine: 'KURRENTDB', version: null, bytesOnDisk: null, streams: null, oldestAt: null }
+    const less = (await cli(['store', 'stats'])).stdout
+    expect(less).toMatch(/engine +KurrentDB\n/)
+    expect(less).toMatch(/on disk +unknown to this engine\n/)
+    expect(less).not.toContain('STREAMS')
   })
 
   it('[R40] audit, hosts, projections, register', async () => {

@@ -87,6 +87,7 @@ describe('reading', () => {
       audit { edges { node { id at actor { kind id } action target decision why details } } }
       hosts { id level slots { capacity used waiting } checks { name ok } }
       projections { name position lag state error failure { error } skips { position skippedBy { kind id } reason } }
+      storeStats { engine storeId position events streams { kind events retired } appendedPerSecond bytesOnDisk }
       viewer { actor { kind id } serverVersion }
       node(id: "${runId}") { id ... on Run { status } }
       runAt(id: "${runId}", revision: 1) { revision asOf verdict { verdict } }
@@ -106,6 +107,7 @@ describe('reading', () => {
           skips: [{ position: 7, skippedBy: { kind: 'USER', id: 'ada' }, reason: 'known bug' }],
         },
       ],
+      storeStats: { engine: 'KURRENTDB', position: 12, events: null, streams: null },
       viewer: { actor: { kind: 'TOKEN', id: 'admin' }, serverVersion: '1.2.3' },
       node: { id: runId, status: 'RUNNING' },
       // By the clock of then: now it is STUCK.
