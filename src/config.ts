@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
 import { z } from 'zod'
+import { isKurrentUrl, KurrentAddressError, readKurrentAddress } from './event-store/kurrentdb-address.ts'
 
 /** A setting that cannot be used. The message names the variable, its value and what it takes. */
 export class ConfigurationError extends Error {
@@ -11,18 +12,24 @@ const postgresUrl = z
   .regex(/^postgres(ql)?:\/\//, 'is no PostgreSQL URL: write postgres://user:password@host:5432/database')
 
 const eventStoreUrl = z.string().superRefine((url, context) => {
-  if (/^(kurrentdb|esdb)(\+discover)?:\/\//.test(url)) {
-    context.addIssue({
-      code: 'custom',
-      message: 'names KurrentDB, which this version cannot use yet: give a postgres:// URL, or leave it out',
-    })
-  } else if (!postgresUrl.safeParse(url).success) {
-    context.addIssue({
-      code: 'custom',
-      message: 'is no URL of an event store: write postgres://user:password@host:5432/database',
-    })
-  }
+  const message = isKurrentUrl(url) ? whyNotKurrent(url) : whyNotPostgres(url)
+  if (message !== undefined) context.addIssue({ code: 'custom', message })
 })
+
+function whyNotKurrent(url: string): string | undefined {
+  try {
+    readKurrentAddress(url)
+    return undefined
+  } catch (error) {
+    if (!(error instanceof KurrentAddressError)) throw error
+    return error.message
+  }
+}
+
+const whyNotPostgres = (url: string) =>
+  postgresUrl.safeParse(url).success
+    ? undefined
+    : 'is no URL of an event store: write postgres://user:password@host:5432/database or kurrentdb://user:password@host:2113'
 
 function wholeNumber(min: number, max: number) {
   const message = `is no whole number from ${min} to ${max}`
@@ -78,6 +85,7 @@ export type Config = {
   cgroups: 'auto' | 'off'
   /** Where the projections are (and the events, unless `eventStoreUrl` says otherwise); undefined: the embedded server. */
   databaseUrl: string | undefined
+  /** Of PostgreSQL or of KurrentDB; undefined: with the projections. */
   eventStoreUrl: string | undefined
 }
 

@@ -7,10 +7,12 @@ import type { DoctorCheck } from './cli/composed.ts'
 import { type Config, readConfig } from './config.ts'
 import { diskPlaces } from './disk-places.ts'
 import { diskText, judgeDisk, lowDiskWayOut, thresholdText } from './domain/low-disk.ts'
+import type { StoreStats } from './event-store/event-store.ts'
 import { type CgroupBase, openCgroupBase, removeCgroupBase } from './host/cgroup.ts'
 import { createDiskWatch } from './host/disk-watch.ts'
 import { limitsCheck } from './host/host-report.ts'
 import { limitingHost } from './host/limit-plan.ts'
+import { openEvents } from './open-events.ts'
 import { resolveDataDirectory } from './os/data-directory.ts'
 import { readOwner } from './os/ownership.ts'
 import { databaseAt, openPool } from './postgres/connection.ts'
@@ -18,7 +20,19 @@ import { databaseAt, openPool } from './postgres/connection.ts'
 type Look = (config: Config, dataDirectory: string) => Promise<DoctorCheck> | DoctorCheck
 
 /** In the order in which a person would ask. */
-const looks: Look[] = [platform, proofLevel, limits, procfs, pidReuse, dataDirectory, freeSpace, server, port, database]
+const looks: Look[] = [
+  platform,
+  proofLevel,
+  limits,
+  procfs,
+  pidReuse,
+  dataDirectory,
+  freeSpace,
+  server,
+  port,
+  database,
+  eventStore,
+]
 
 /** Looks at this machine; starts nothing that stays, signals nothing. */
 export async function doctor(env: NodeJS.ProcessEnv): Promise<DoctorCheck[]> {
@@ -184,6 +198,34 @@ async function port(config: Config, directory: string): Promise<DoctorCheck> {
     status: 'fail',
     detail: `${config.address}:${config.port} is in use by another program`,
     wayOut: 'Choose another one: RUNWARDEN_PORT',
+  }
+}
+
+async function eventStore(config: Config): Promise<DoctorCheck> {
+  const name = 'event store'
+  if (config.eventStoreUrl === undefined || config.eventStoreUrl === config.databaseUrl) {
+    return { name, status: 'ok', detail: 'in that database' }
+  }
+  try {
+    const { engine, version } = await statsAt(config.eventStoreUrl)
+    const product = engine === 'kurrentdb' ? 'KurrentDB' : 'PostgreSQL'
+    return { name, status: 'ok', detail: `${product} ${version ?? '(of an unknown version)'} at EVENT_STORE_URL` }
+  } catch (error) {
+    return {
+      name,
+      status: 'fail',
+      detail: `EVENT_STORE_URL cannot be used: ${(error as Error).message}`,
+      wayOut: 'Start that server, or mend the URL. Without EVENT_STORE_URL the events are where DATABASE_URL says.',
+    }
+  }
+}
+
+async function statsAt(url: string): Promise<StoreStats> {
+  const store = await openEvents(url)
+  try {
+    return await store.stats()
+  } finally {
+    await store.close()
   }
 }
 

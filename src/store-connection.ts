@@ -7,6 +7,7 @@ import type { Log } from './control/log.ts'
 import { bindToStore } from './data-binding.ts'
 import { type EventStore, StoreUnavailable } from './event-store/event-store.ts'
 import { createPostgresEventStore } from './event-store/postgres.ts'
+import { openEvents } from './open-events.ts'
 import { type DatabaseConnection, databaseAt, isUnavailable, openPool } from './postgres/connection.ts'
 import { migrate } from './postgres/migrate.ts'
 
@@ -24,23 +25,30 @@ export type StoreConnection = {
   close(): Promise<void>
 }
 
-/** @param embedded undefined where both URLs are configured. */
-export function openStore(
+/**
+ * The events, and the tables that derive from them: in one PostgreSQL, in two, or the events in KurrentDB.
+ * @param embedded undefined where a database is configured.
+ * @throws ConfigurationError
+ */
+export async function openStore(
   config: Config,
   embedded: DatabaseConnection | undefined,
   dataDirectory: string,
   log: Log,
-): StoreConnection {
+): Promise<StoreConnection> {
   const at = (url: string | undefined): DatabaseConnection =>
     url === undefined ? { ...embeddedConnection(embedded) } : databaseAt(url)
   let closing = false
+  const store =
+    config.eventStoreUrl === undefined
+      ? createPostgresEventStore({ connection: at(undefined) })
+      : await openEvents(config.eventStoreUrl)
   const pool = openPool(at(config.databaseUrl), {
     purpose: 'projections',
     onConnectionLost: (error) => {
       if (!closing) log.warn({ err: error }, 'a database connection was lost')
     },
   })
-  const store = createPostgresEventStore({ connection: at(config.eventStoreUrl) })
   const projector = createProjector({ store, pool, projections: allProjections, log })
   let why: string | undefined = 'It has not been reached yet.'
 

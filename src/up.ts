@@ -9,6 +9,7 @@ import type { Log } from './control/log.ts'
 import { WrongStore } from './data-binding.ts'
 import { diskPlaces } from './disk-places.ts'
 import { dispatchCheckpoint } from './dispatch-checkpoint.ts'
+import { StoreAccessDenied } from './event-store/event-store.ts'
 import { createHost, type Host } from './host/host.ts'
 import { leaveOwnRun } from './leave-own-run.ts'
 import { DataDirectoryError, prepareDataDirectory, resolveDataDirectory } from './os/data-directory.ts'
@@ -66,7 +67,7 @@ async function serve(serving: Serving): Promise<void> {
   const token = await loadAdminToken(dataDirectory)
   const postgres = await startPostgres(serving)
   const host = await startHost(serving, postgres)
-  const connection = openStore(config, postgres?.connection, dataDirectory, log)
+  const connection = await openStore(config, postgres?.connection, dataDirectory, log)
   shutdown.add('store', () => connection.close())
   const control = createControl({
     ...connection,
@@ -269,5 +270,6 @@ function reasonOf(error: unknown): Extract<UpResult, { type: 'refused' }>['reaso
   if (error instanceof PortInUse || error instanceof WrongStore || error instanceof DatabaseTooNew) return 'conflict'
   if (error instanceof UnsafeTokenFile) return 'failure'
   if (error instanceof EmbeddedPostgresError || isDatabaseRefusal(error)) return 'unavailable'
+  if (error instanceof StoreAccessDenied) return 'unavailable'
   return undefined
 }

@@ -5,7 +5,7 @@ import type { HostLink } from '../domain/host-link.ts'
 import { runIdSchema } from '../domain/ids.ts'
 import type { LowDiskThreshold } from '../domain/low-disk.ts'
 import type { RunState } from '../domain/run-state.ts'
-import { type EventStore, type Retention, StoreUnavailable } from '../event-store/event-store.ts'
+import { type EventStore, type Retention, StoreAccessDenied, StoreUnavailable } from '../event-store/event-store.ts'
 import { createAuditLog } from './audit-log.ts'
 import { type AuditSpool, keepFlushing } from './audit-spool.ts'
 import { createCanary } from './canary.ts'
@@ -207,9 +207,9 @@ export function createControl(deps: ControlDeps): RunningControl {
   async function storeCheck() {
     try {
       const head = await store.head()
-      return { name: 'event-store', ok: true, detail: `${head} events` }
+      return { name: 'event-store', ok: true, detail: `its last event is at position ${head}` }
     } catch (error) {
-      if (!(error instanceof StoreUnavailable)) throw error
+      if (!(error instanceof StoreUnavailable) && !(error instanceof StoreAccessDenied)) throw error
       return { name: 'event-store', ok: false, detail: error.message }
     }
   }
@@ -220,7 +220,7 @@ export function createControl(deps: ControlDeps): RunningControl {
     return projections.map(({ name, state, lag, error }) => ({
       name: `projection:${name}`,
       ok: state === 'running' || state === 'standby',
-      detail: error ?? `${state}, ${lag} events behind`,
+      detail: (error ?? lag === 0) ? `${state}, up to date` : `${state}, ${lag ?? 'unknown'} positions behind`,
     }))
   }
 

@@ -10,7 +10,7 @@ it('[R14] a store that goes away again just after it was reached can be used onc
   const database = await createTestDatabase()
   const directory = makeTemporaryDirectory()
   const { log } = recordingLog()
-  const connection = openStore(readConfig({}), database.connection, directory.path, log)
+  const connection = await openStore(readConfig({}), database.connection, directory.path, log)
   try {
     expect(connection.away()).toBeDefined()
     const whileOpened: (string | undefined)[] = []

@@ -28,7 +28,7 @@ type Arguments = { databaseUrl: string; dataDirectory: string; conclude?: Saga; 
 const { databaseUrl, dataDirectory, conclude, begin, crashAt }: Arguments = JSON.parse(process.argv[2] ?? '')
 const log = { info() {}, warn() {}, error: (fields: object, message: string) => console.error(message, fields) }
 const points = createCrashPoints(crashAt)
-const connection = openStore(readConfig({ DATABASE_URL: databaseUrl }), undefined, dataDirectory, log)
+const connection = await openStore(readConfig({ DATABASE_URL: databaseUrl }), undefined, dataDirectory, log)
 const host = await createHost({
   ...{ hostDirectory: join(dataDirectory, 'host'), capacity: 100, log, sampleIntervalMs: 1_000 },
   crashPoint: (name) => points.pass(`host ${name}`),

@@ -19,10 +19,34 @@ it.each([
   [{ RUNWARDEN_TELEMETRY_KEEP_DAYS: '0' }, /from 1 to 36500/],
   [{ RUNWARDEN_TELEMETRY_KEEP_EVENTS: 'all' }, /from 1 to 999999999/],
   [{ RUNWARDEN_CGROUPS: 'on' }, /RUNWARDEN_CGROUPS is "on"/],
-  [{ EVENT_STORE_URL: 'kurrentdb://x:2113' }, /cannot use yet/],
+  [{ EVENT_STORE_URL: 'mongodb://x' }, /is no URL of an event store: .* kurrentdb:/],
+  [{ EVENT_STORE_URL: 'kurrentdb://' }, /names no host/],
+  [{ EVENT_STORE_URL: 'kurrentdb://x:2113?tsl=false' }, /has an option that is not known; these are: tls, /],
+  [{ EVENT_STORE_URL: 'kurrentdb://x?defaultDeadline=soon' }, /defaultdeadline with a value that is no whole number/],
+  [{ EVENT_STORE_URL: 'kurrentdb://admin@x' }, /credentials that are no user:password/],
+  [{ EVENT_STORE_URL: 'kurrentdb://admin:a:b@x' }, /In a user or password write : @ \/ % as %3A/],
 ])('refuses %j with the value and what would do', (env, message) => {
   expect(() => readConfig(env)).toThrow(ConfigurationError)
   expect(() => readConfig(env)).toThrow(message)
+})
+
+it.each([
+  'kurrentdb://db.example:2113?tls=false',
+  'kurrentdb+discover://admin:p%40ss@cluster.example:2113?nodePreference=leader&tlsCAFile=/etc/ca.crt',
+  'kurrentdb://one.example:2111,two.example:2112,three.example/?keepAliveInterval=-1',
+  'esdb://db.example',
+  'esdb+discover://cluster.example:2113',
+])('takes %s as an event store', (url) => {
+  expect(readConfig({ EVENT_STORE_URL: url })).toMatchObject({ eventStoreUrl: url, databaseUrl: undefined })
+})
+
+it.each([
+  'kurrentdb://admin:secret@',
+  'kurrentdb://admin:secret:more@x',
+  'esdb://a:secret@x?b=c',
+  'kurrentdb://a:secret%@x',
+])('shows no password of %s', (url) => {
+  expect(() => readConfig({ EVENT_STORE_URL: url })).toThrow(/^(?!.*secret).*EVENT_STORE_URL/s)
 })
 
 it('shows no password of a URL that it refuses', () => {

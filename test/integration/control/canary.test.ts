@@ -30,7 +30,7 @@ async function serve(
   changes: Partial<ControlDeps> & { capacity?: number; link?: (host: Host) => HostLink } = {},
 ): Promise<void> {
   const { capacity = 4, link = (real) => real, ...more } = changes
-  connection = openStore(readConfig({ DATABASE_URL: databaseUrlOf(database) }), undefined, directory.path, log)
+  connection = await openStore(readConfig({ DATABASE_URL: databaseUrlOf(database) }), undefined, directory.path, log)
   host = await createHost({ hostDirectory: join(directory.path, 'host'), capacity, log, sampleIntervalMs: 500 })
   control = createControl({
     ...connection,

@@ -30,7 +30,7 @@ let isMounted: boolean
 const { log, lines } = recordingLog()
 
 async function serve(lowDisk = threshold): Promise<void> {
-  connection = openStore(readConfig({ DATABASE_URL: databaseUrlOf(database) }), undefined, directory.path, log)
+  connection = await openStore(readConfig({ DATABASE_URL: databaseUrlOf(database) }), undefined, directory.path, log)
   const diskPlaces = [
     { name: 'data', path: disk.path },
     { name: 'artifacts', path: join(disk.path, 'artifacts') },
