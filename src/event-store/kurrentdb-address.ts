@@ -6,6 +6,8 @@ export class KurrentAddressError extends Error {
 export type KurrentAddress = {
   /** As the client takes it. Holds the password, if there is one. */
   connectionString: string
+  /** Decoded: the client's native addon (0.2.2) would send them as they are written in the string. */
+  credentials: { username: string; password: string } | undefined
   /** How long one call may take. Milliseconds. */
   deadlineMs: number
 }
@@ -42,24 +44,24 @@ export function readKurrentAddress(url: string): KurrentAddress {
   if (match === null) throw new KurrentAddressError('is no KurrentDB connection string: write kurrentdb://host:2113')
   const [rest = '', query = ''] = splitOnce(url.slice(match[0].length).trim(), '?')
   const at = rest.lastIndexOf('@')
-  if (at >= 0) checkCredentials(rest.slice(0, at))
+  const credentials = at < 0 ? undefined : readCredentials(rest.slice(0, at))
   checkHosts(rest.slice(at + 1).replace(/\/+$/, ''))
   const settings = query === '' ? [] : query.split('&').map((setting) => splitOnce(setting, '='))
   for (const [name = '', value] of settings) checkOption(name, value)
   const deadline = settings.find(([name = '']) => flat(name) === 'defaultdeadline')?.[1]
   // The old scheme means the same; the client would warn of it at every connection.
   const connectionString = `kurrentdb${match[1] ?? ''}://${rest.replace(/\/+$/, '')}${query === '' ? '' : `?${query}`}`
-  return { connectionString, deadlineMs: deadline === undefined ? 10_000 : Number(deadline) }
+  return { connectionString, credentials, deadlineMs: deadline === undefined ? 10_000 : Number(deadline) }
 }
 
-function checkCredentials(credentials: string): void {
-  const [user = '', password = ''] = splitOnce(credentials, ':')
+function readCredentials(text: string): { username: string; password: string } {
+  const [user = '', password = ''] = splitOnce(text, ':')
   const advice = 'In a user or password write : @ / % as %3A %40 %2F %25'
   if (user === '' || password === '' || /[:@/]/.test(password)) {
     throw new KurrentAddressError(`has credentials that are no user:password. ${advice}`)
   }
   try {
-    decodeURIComponent(credentials)
+    return { username: decodeURIComponent(user), password: decodeURIComponent(password) }
   } catch {
     throw new KurrentAddressError(`has credentials with a % that escapes nothing. ${advice}`)
   }

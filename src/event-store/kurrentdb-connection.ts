@@ -21,7 +21,7 @@ import { KurrentAddressError, readKurrentAddress } from './kurrentdb-address.ts'
 export type KurrentConnection = ReturnType<typeof connectKurrent>
 
 /** A client in use. `gone` aborts when it is given up: what lives longer than a call must go on with the next one. */
-export type Live = { client: KurrentDBClient; gone: AbortSignal }
+export type Live = { client: KurrentDBClient; gone: AbortSignal; deadlineMs: number }
 
 /** Before the second and third try of a read. */
 const retryPausesMs = [60, 240]
@@ -36,14 +36,16 @@ const graceMs = 500
  * @throws KurrentAddressError
  */
 export function connectKurrent(url: string) {
-  const { connectionString, deadlineMs } = readKurrentAddress(url)
+  const { connectionString, deadlineMs, credentials } = readKurrentAddress(url)
   const retired = new Set<Retired>()
+  /** Clients that have read from a server. */
+  const found = new WeakSet<KurrentDBClient>()
   let closed = false
   let current = open()
 
   function open(): Live & { end: AbortController } {
     const end = new AbortController()
-    return { client: clientOf(connectionString), gone: end.signal, end }
+    return { client: clientOf(connectionString), gone: end.signal, end, deadlineMs }
   }
 
   /** What others have under way with it may still come to its end. */
@@ -61,7 +63,7 @@ export function connectKurrent(url: string) {
     retired.add(entry)
   }
 
-  function live(): Live {
+  function live(): typeof current {
     if (closed) throw new StoreUnavailable('the event store is closed')
     return current
   }
@@ -83,14 +85,36 @@ export function connectKurrent(url: string) {
   /** A call that changes nothing: tried again when the server was away for a moment, or is the leader no more. */
   async function read<Result>(work: (client: KurrentDBClient) => Promise<Result>): Promise<Result> {
     for (const pauseMs of retryPausesMs) {
+      const used = live()
       try {
-        return await call(work)
+        return await readOnce(work)
       } catch (error) {
         if (!(error instanceof StoreUnavailable) || closed || isDeadline(error.cause)) throw error
+        // It has tried for long enough by itself.
+        if (!found.has(used.client)) throw error
         await pause(pauseMs)
       }
     }
-    return call(work)
+    return readOnce(work)
+  }
+
+  /**
+   * The native addon (0.2.2) finds its way back to a server that it has read from, but one that has found none at
+   * first says so for ever.
+   */
+  async function readOnce<Result>(work: (client: KurrentDBClient) => Promise<Result>): Promise<Result> {
+    const used = live()
+    try {
+      const result = await call(work)
+      found.add(used.client)
+      return result
+    } catch (error) {
+      const { cause } = error as Error
+      if (!(cause instanceof UnavailableError)) found.add(used.client)
+      if (found.has(used.client)) throw error
+      giveUp(used)
+      throw unavailable(await whyUnavailable(used.client), cause)
+    }
   }
 
   /** Of the server; null where it does not tell. */
@@ -108,7 +132,7 @@ export function connectKurrent(url: string) {
     retired.clear()
   }
 
-  return { call, read, live, version, close, deadlineMs }
+  return { call, read, live, version, close, deadlineMs, asUser: credentials === undefined ? {} : { credentials } }
 }
 
 /** What the client has, and does not offer in its types. */
@@ -136,6 +160,15 @@ async function shut(client: KurrentDBClient): Promise<void> {
   // Where it never had a connection it would make one now, and may find no server to make it to.
   const channel = await withDeadline((client as unknown as Inner).getChannel(), graceMs).catch(() => undefined)
   channel?.close()
+}
+
+/** The addon does not say why; the other connection does: refused, no such host, an unknown certificate. */
+async function whyUnavailable(client: KurrentDBClient): Promise<string> {
+  const asked = (client as unknown as Inner).capabilities.then(
+    () => 'it went away',
+    ({ message }) => message as string,
+  )
+  return withDeadline(asked, graceMs).catch(() => 'it does not answer')
 }
 
 async function withDeadline<Result>(work: Promise<Result>, ms: number): Promise<Result> {
@@ -169,7 +202,7 @@ const mayBeStuck = (error: unknown) => !isDecision(error) && !heals.some((healed
 const bugCodes = [3, 11, 12]
 
 export function failureOf(error: unknown): unknown {
-  if (isDecision(error) || error instanceof StoreUnavailable) return error
+  if (isDecision(error) || error instanceof StoreUnavailable || error instanceof StoreAccessDenied) return error
   const { message, code } = error as Error & { code?: number }
   if (error instanceof AccessDeniedError) {
     return new StoreAccessDenied(
@@ -178,5 +211,8 @@ export function failureOf(error: unknown): unknown {
     )
   }
   if (isCommandError(error as Error) && bugCodes.includes(code ?? 0)) return error
-  return new StoreUnavailable(`the event store cannot be reached, or cannot write: ${message}`, { cause: error })
+  return unavailable(message, error)
 }
+
+const unavailable = (why: string, cause: unknown) =>
+  new StoreUnavailable(`the event store cannot be reached, or cannot write: ${why}`, { cause })

@@ -1,6 +1,6 @@
 import { type AllStreamSubscription, type Position, START, streamNameFilter } from '@kurrent/kurrentdb-client'
 import type { RecordedEvent } from '../domain/event.ts'
-import type { EventBatch, SubscriptionFilter } from './event-store.ts'
+import { type EventBatch, StoreUnavailable, type SubscriptionFilter } from './event-store.ts'
 import type { Live } from './kurrentdb-connection.ts'
 import { toEvent, userStreams } from './kurrentdb-event.ts'
 import { toNumber, toPosition } from './kurrentdb-position.ts'
@@ -30,7 +30,7 @@ const checkpoints = { maxSearchWindow: 1_000, checkpointInterval: 1 }
  * that had come before it has been taken over.
  */
 export async function* openFeed(
-  { client, gone }: Live,
+  { client, gone, deadlineMs }: Live,
   after: number,
   filter: SubscriptionFilter | undefined,
   signal: AbortSignal,
@@ -86,6 +86,12 @@ export async function* openFeed(
         ? streamNameFilter({ regex: userStreams, ...checkpoints, checkpointReached })
         : streamNameFilter({ prefixes: filter.streamPrefixes, ...checkpoints, checkpointReached }),
   })
+  // For a subscription the client itself would wait for ever.
+  const unanswered = setTimeout(
+    () => fail(new StoreUnavailable(`KurrentDB has not answered a subscription within ${deadlineMs} ms`)),
+    deadlineMs,
+  )
+  subscription.on('confirmation', () => clearTimeout(unanswered))
   subscription.on('error', fail)
   subscription.on('end', () => fail(new Error('the server has ended the subscription')))
   subscription.on('close', () => fail(new Error('the server has closed the subscription')))
@@ -124,6 +130,7 @@ export async function* openFeed(
       await next
     }
   } finally {
+    clearTimeout(unanswered)
     stop.removeEventListener('abort', wake)
     void unsubscribe(subscription)
   }

@@ -31,6 +31,7 @@ const storeStream = '$runwarden'
 
 /** Reads in pages: the client's iterator cannot be left early without leaving its native half behind. */
 export function createKurrentReader(connection: KurrentConnection) {
+  const { asUser } = connection
   /** Position of the last event that is not the server's own; 0 in an empty store. */
   async function head(): Promise<number> {
     const [last] = await readAll({ fromPosition: END, direction: BACKWARDS, maxCount: 1 })
@@ -39,7 +40,7 @@ export function createKurrentReader(connection: KurrentConnection) {
 
   function readAll(options: Parameters<KurrentDBClient['readAll']>[0]): Promise<ResolvedEvent[]> {
     const filter = streamNameFilter({ regex: userStreams })
-    return connection.read((client) => listOf(client.readAll({ ...options, filter, requiresLeader })))
+    return connection.read((client) => listOf(client.readAll({ ...options, filter, requiresLeader, ...asUser })))
   }
 
   /** Foreign events are among it. Empty for an unknown stream. */
@@ -56,6 +57,7 @@ export function createKurrentReader(connection: KurrentConnection) {
       direction: forwards ? FORWARDS : BACKWARDS,
       maxCount,
       requiresLeader,
+      ...asUser,
     } as const
     try {
       return await connection.read((client) => listOf(client.readStream(stream, options)))

@@ -9,7 +9,9 @@ export async function setKurrentRetention(
   retention: Retention,
 ): Promise<void> {
   checkRetention(stream, retention)
-  const { metadata } = await connection.read((client) => client.getStreamMetadata(stream, { requiresLeader: true }))
+  const { metadata } = await connection.read((client) =>
+    client.getStreamMetadata(stream, { requiresLeader: true, ...connection.asUser }),
+  )
   const { maxAge: _, maxCount: __, ...others } = metadata ?? {}
   const { maxAgeMs, maxCount } = retention
   const limits = {

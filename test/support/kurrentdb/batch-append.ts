@@ -33,11 +33,13 @@ export const handleBatchAppend = (context: Context) => async (call: Call) => {
   call.on('end', () => call.end())
 
   async function answer({ options, events }: Pending): Promise<streams.BatchAppendResp | undefined> {
-    await admit(context, call.metadata)
     const stream = nameOf(options.getStreamIdentifier())
     const response = new streams.BatchAppendResp().setStreamIdentifier(identify(stream))
-    const deadline = options.getDeadline21100()?.toDate()
-    if (context.faults.isFull || (deadline !== undefined && deadline.getTime() <= Date.now())) {
+    // Looked at when the request comes; what then takes longer is written all the same.
+    const deadlineMs = options.getDeadline21100()?.toDate().getTime() ?? Number.POSITIVE_INFINITY
+    const isLate = deadlineMs <= Date.now()
+    await admit(context, call.metadata)
+    if (context.faults.isFull || isLate) {
       return response.setError(failure(status.DEADLINE_EXCEEDED, 'Timeout', new shared.Timeout()))
     }
     if (sizeOf(events) > context.maxAppendBytes) {
