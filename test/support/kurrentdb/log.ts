@@ -112,10 +112,13 @@ export function createLog(now: () => number = Date.now) {
       return own?.filter((record) => !record.scavenged && isWithinLimits(record, metadata))
     },
     /** Every event from an offset on that no scavenge has removed, whatever its stream's metadata says. */
-    from: (offset: number): LogRecord[] =>
-      records.slice(indexAt(records, offset)).filter(({ scavenged }) => !scavenged),
-    before: (offset: number): LogRecord[] =>
-      records.slice(0, indexAt(records, offset)).filter(({ scavenged }) => !scavenged),
+    *from(offset: number): Generator<LogRecord> {
+      for (let index = indexAt(records, offset); index < records.length; index += 1) yield* kept(records[index])
+    },
+    /** Backwards, every event before an offset. */
+    *before(offset: number): Generator<LogRecord> {
+      for (let index = indexAt(records, offset) - 1; index >= 0; index -= 1) yield* kept(records[index])
+    },
     /** A reader may begin only where a record begins, or at the log's end. */
     isBoundary: (offset: number) => offset === end || records[indexAt(records, offset)]?.offset === offset,
     /** Where the next event will begin. */
@@ -139,6 +142,8 @@ export function createLog(now: () => number = Date.now) {
     },
   }
 }
+
+const kept = (record: LogRecord | undefined) => (record === undefined || record.scavenged ? [] : [record])
 
 const nothing = { data: new Uint8Array(), metadata: new Uint8Array() }
 

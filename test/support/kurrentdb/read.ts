@@ -45,7 +45,8 @@ async function answer(log: Log, options: streams.ReadReq.Options, send: Send, si
       ),
     )
   }
-  for (const record of records.slice(0, Number(options.getCount()))) await send(toReadEvent(record, hasTextIds))
+  const limit = Number(options.getCount())
+  for (const record of Iterator.from(records).take(limit)) await send(toReadEvent(record, hasTextIds))
 }
 
 const isBackwards = (options: streams.ReadReq.Options) =>
@@ -60,21 +61,18 @@ function ofStream(log: Log, options: streams.ReadReq.Options.StreamOptions, back
 }
 
 /** Forwards from the position on; backwards what is before it. */
-function ofAll(log: Log, options: streams.ReadReq.Options): LogRecord[] {
+function ofAll(log: Log, options: streams.ReadReq.Options): Iterable<LogRecord> {
   const all = options.getAll()
   const from = place(log, all) ?? { commit: 0, prepare: 0 }
   const filter = toFilter(options)
-  const records = isBackwards(options)
-    ? log.before(all?.hasEnd() ? log.end : from.commit).reverse()
-    : log.from(from.commit)
+  const records = isBackwards(options) ? log.before(all?.hasEnd() ? log.end : from.commit) : log.from(from.commit)
   return filter === undefined ? records : records.filter(filter.matches)
 }
 
 /** undefined: the beginning. @throws Refusal for an offset at which nothing begins */
 function place(log: Log, all: streams.ReadReq.Options.AllOptions | undefined): Place | undefined {
   if (all === undefined || all.hasStart()) return undefined
-  const last = log.before(log.end).at(-1)
-  if (all.hasEnd()) return last && placeOf(last)
+  if (all.hasEnd()) return log.before(log.end).take(1).map(placeOf).next().value
   const given = all.getPosition()
   const at = { commit: Number(given?.getCommitPosition()), prepare: Number(given?.getPreparePosition()) }
   if (at.commit < log.end && !log.isBoundary(at.commit)) throw invalidPosition()

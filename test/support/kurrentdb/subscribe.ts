@@ -51,7 +51,7 @@ export async function subscribe({ log, after, filter, hasTextIds, send, signal }
   async function catchUp(): Promise<void> {
     while (next < log.end) {
       const pageStart: Place = { commit: next, prepare: 0 }
-      const page = log.from(next).slice(0, Math.min(filter?.window ?? pageSize, pageSize))
+      const page = [...log.from(next).take(Math.min(filter?.window ?? pageSize, pageSize))]
       for (const record of page) if (isNew(record)) await tell(record)
       next = page.at(-1)?.end ?? log.end
       if (reached === undefined || isAfter(pageStart, reached)) reached = pageStart
