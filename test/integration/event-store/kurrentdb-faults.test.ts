@@ -1,53 +1,51 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { describe, expect, it, type TestContext } from 'vitest'
 import type { NewEvent } from '../../../src/domain/event.ts'
 import { type EventStore, type ExpectedRevision, StoreUnavailable } from '../../../src/event-store/event-store.ts'
 import { createKurrentEventStore } from '../../../src/event-store/kurrentdb.ts'
 import { collect, follow } from '../../support/collect.ts'
-import { type FakeKurrentDb, startFakeKurrentDb } from '../../support/kurrentdb/fake-server.ts'
+import { startFakeKurrentDb } from '../../support/kurrentdb/fake-server.ts'
 import { newEvent, newEvents } from '../../support/new-event.ts'
 import { waitUntil } from '../../support/wait-until.ts'
 
-describe('event store in KurrentDB, when things go wrong', () => {
-  let server: FakeKurrentDb
-  let stores: EventStore[]
-
-  const open = (query?: string) => {
-    const store = createKurrentEventStore(server.connectionString(query === undefined ? {} : { query }))
-    stores.push(store)
-    return store
+/** A server and what uses it, for one test. */
+async function begin(t: TestContext) {
+  const server = await startFakeKurrentDb()
+  t.onTestFinished(() => server.stop())
+  return {
+    server,
+    open(query?: string): EventStore {
+      const store = createKurrentEventStore(server.connectionString(query === undefined ? {} : { query }))
+      t.onTestFinished(() => store.close())
+      return store
+    },
+    async restart(): Promise<void> {
+      await server.stop()
+      await server.start()
+    },
   }
-  const restart = async () => {
-    await server.stop()
-    await server.start()
-  }
-  const idsIn = async (store: EventStore, stream: string) =>
-    (await collect(store.readStream(stream))).map(({ metadata }) => metadata.eventId)
-  const idOf = ({ metadata }: NewEvent) => metadata.eventId
+}
 
-  /** As a caller does it that must know: the same append again, until the store has decided. */
-  const appendAtLast = (store: EventStore, stream: string, events: NewEvent[], expected: ExpectedRevision) =>
-    waitUntil(
-      () =>
-        store.append(stream, events, expected).catch((error) => {
-          if (error instanceof StoreUnavailable) return undefined
-          throw error
-        }),
-      `an append to ${stream}`,
-    )
+const idOf = ({ metadata }: NewEvent) => metadata.eventId
 
-  beforeEach(async () => {
-    stores = []
-    server = await startFakeKurrentDb()
-  })
-  afterEach(async () => {
-    server.faults.isSilent = false
-    await Promise.all(stores.map((store) => store.close()))
-    await server.stop()
-  })
+const idsIn = async (store: EventStore, stream: string) => (await collect(store.readStream(stream))).map(idOf)
 
+/** As a caller does it that must know: the same append again, until the store has decided. */
+const appendAtLast = (store: EventStore, stream: string, events: NewEvent[], expected: ExpectedRevision) =>
+  waitUntil(
+    () =>
+      store.append(stream, events, expected).catch((error) => {
+        if (error instanceof StoreUnavailable) return undefined
+        throw error
+      }),
+    `an append to ${stream}`,
+  )
+
+// At once, because most of the time they wait.
+describe.concurrent('event store in KurrentDB, when things go wrong', () => {
   for (const moment of ['before-commit', 'after-commit'] as const) {
     for (const blow of ['cut', 'restart'] as const) {
-      it(`[R41] a server that ${blow === 'cut' ? 'is cut off' : 'restarts'} ${moment} of an append: it is there once`, async () => {
+      it(`[R41] a server that ${blow === 'cut' ? 'is cut off' : 'restarts'} ${moment} of an append: it is there once`, async (t) => {
+        const { server, open, restart } = await begin(t)
         const store = open()
         await store.append('s', newEvents(1), 'no-stream')
         for (const expected of ['any', 'stream-exists', 'exact', 'no-stream'] as const) {
@@ -64,7 +62,8 @@ describe('event store in KurrentDB, when things go wrong', () => {
     }
   }
 
-  it('[R41] somebody else comes first while the answer is lost: a conflict, and nothing twice', async () => {
+  it('[R41] somebody else comes first while the answer is lost: a conflict, and nothing twice', async (t) => {
+    const { server, open } = await begin(t)
     const [store, other] = [open(), open()]
     await store.append('s', newEvents(1), 'no-stream')
     const theirs = newEvent()
@@ -78,7 +77,8 @@ describe('event store in KurrentDB, when things go wrong', () => {
     expect(await idsIn(store, 's')).toHaveLength(result?.outcome === 'appended' ? 3 : 2)
   })
 
-  it('[R41] many appends under way when the connection breaks: each acknowledged one is there once, in order', async () => {
+  it('[R41] many appends under way when the connection breaks: each acknowledged one is there once, in order', async (t) => {
+    const { server, open, restart } = await begin(t)
     const store = open()
     const live = follow(store)
     const acknowledged = new Map<string, number>()
@@ -110,7 +110,8 @@ describe('event store in KurrentDB, when things go wrong', () => {
     await live.stop()
   })
 
-  it('[R14] away: every call says so; subscriptions wait, and miss and repeat nothing', async () => {
+  it('[R14] away: every call says so; subscriptions wait, and miss and repeat nothing', async (t) => {
+    const { server, open } = await begin(t)
     const store = open()
     await store.append('s', newEvents(3), 'any')
     const [first] = await collect(store.readAll(0))
@@ -139,7 +140,8 @@ describe('event store in KurrentDB, when things go wrong', () => {
     await Promise.all([live.stop(), begunMeanwhile.stop()])
   })
 
-  it('[R41] slow: late answers are answers; what was written after its caller had given up is found again', async () => {
+  it('[R41] slow: late answers are answers; what was written after its caller had given up is found again', async (t) => {
+    const { server, open } = await begin(t)
     const store = open('defaultDeadline=300')
     await store.append('s', newEvents(1), 'no-stream')
     server.faults.delayMs = 100
@@ -155,7 +157,8 @@ describe('event store in KurrentDB, when things go wrong', () => {
     expect(await idsIn(store, 's')).toHaveLength(3)
   })
 
-  it('[R41] silent: every call gives up in time, and the next one works once it answers again', async () => {
+  it('[R41] silent: every call gives up in time, and the next one works once it answers again', async (t) => {
+    const { server, open } = await begin(t)
     const store = open('defaultDeadline=300')
     await store.append('s', newEvents(1), 'no-stream')
     const live = follow(store)
@@ -176,7 +179,8 @@ describe('event store in KurrentDB, when things go wrong', () => {
     expect(live.events).toHaveLength(2)
   })
 
-  it('[R41] full: nothing is acknowledged and nothing lost; it goes on once there is room', async () => {
+  it('[R41] full: nothing is acknowledged and nothing lost; it goes on once there is room', async (t) => {
+    const { server, open } = await begin(t)
     const store = open()
     await store.append('s', newEvents(1), 'no-stream')
     server.faults.isFull = true
