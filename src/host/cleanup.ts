@@ -107,10 +107,10 @@ async function removeCgroup({ cgroup, bell, signal }: CleanupRun): Promise<strin
 async function removeTemporaryFiles({ paths, signal }: CleanupRun): Promise<string> {
   // Of an attempt that a crash cut off.
   await removeTree(paths.trash, paths.trash, signal)
+  refuseMounts(paths.io)
   const directory = await openDirectory(paths.io)
   if (directory === undefined) return 'there were none'
   try {
-    refuseMounts(paths.io)
     const inside = `/proc/self/fd/${directory.fd}`
     const names = (await readdir(inside)).filter((name) => name !== basename(paths.progress))
     for (const name of names) await removeTree(join(inside, name), paths.trash, signal)

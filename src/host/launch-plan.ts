@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { chownSync, mkdirSync, readFileSync, statSync } from 'node:fs'
+import { chownSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { RunId } from '../domain/ids.ts'
 import type { LaunchSpec } from '../domain/launch.ts'
@@ -42,6 +42,8 @@ export type PlanOptions = {
   launch: LaunchSpec
   paths: RunPaths
   forbiddenAccounts: readonly string[]
+  /** On the runs' PATH, behind everything else; undefined: nothing of ours is. */
+  commands: string | undefined
   environment: NodeJS.ProcessEnv
   limiting: LimitingHost
 } & Pick<WorktreeOptions, 'signal' | 'isBeingCleaned' | 'crashPoint'>
@@ -54,7 +56,7 @@ export const workspaceOf = (launch: LaunchSpec, paths: RunPaths) =>
 
 /** Makes what the run needs on the disk and looks whether it can start. Doing it again changes nothing. */
 export async function planLaunch(options: PlanOptions): Promise<LaunchPlan | LaunchFailure> {
-  const { launch, paths, runId } = options
+  const { launch, paths } = options
   const account = chooseAccount(launch.runAs, options.forbiddenAccounts)
   if ('code' in account) return account
   const workspace = workspaceOf(launch, paths)
@@ -62,14 +64,14 @@ export async function planLaunch(options: PlanOptions): Promise<LaunchPlan | Lau
   const limits = planLimits(launch.limits, options.limiting, other !== undefined && !isOurs(account))
   const unlimited = unenforceable(launch.limits, limits)
   if (unlimited !== undefined) return unlimited
-  const environment = environmentOf(launch, { runId, account, paths, workspace }, options.environment)
+  const environment = environmentOf(launch, { ...options, account, workspace }, options.environment)
   if (!environment.ok) {
     return failure(
       'SECRET_MISSING',
       `${environment.missing} is named in secretEnv, but the host's own environment has no such variable. Set it where Runwarden is started.`,
     )
   }
-  const unusable = makeRoom(launch, paths, other) ?? (await worktree(options, other)) ?? workspaceProblem(workspace)
+  const unusable = makeRoom(launch, paths, other) ?? (await worktree(options, other))
   if (unusable !== undefined) return unusable
   const path = environment.variables.PATH ?? cleanPath
   const problem = await check(other, workspace, paths.io, path, launch.command[0] as string)
@@ -129,18 +131,6 @@ function makeOwned(directory: string, account: Account | undefined): void {
   if (account !== undefined) chownSync(directory, account.uid, account.gid)
 }
 
-function workspaceProblem(path: string): LaunchFailure | undefined {
-  try {
-    if (statSync(path).isDirectory()) return undefined
-    return failure('WORKSPACE_NOT_A_DIRECTORY', `The workspace ${path} is not a directory.`)
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT') return failure('WORKSPACE_MISSING', `The workspace ${path} does not exist on this host.`)
-    if (code === 'ENOTDIR') return failure('WORKSPACE_NOT_A_DIRECTORY', `The workspace ${path} leads through a file.`)
-    return failure('WORKSPACE_UNREADABLE', `The workspace ${path} cannot be reached: ${message}`)
-  }
-}
-
 /** Asked as the run's account itself: the kernel knows about groups, access lists and mounts. */
 async function check(
   account: Account | undefined,
@@ -165,24 +155,39 @@ async function check(
       return failure('EXECUTABLE_NOT_FOUND', `The account ${who} may not execute "${executable}" (chmod +x?).`)
     case 14:
       return failure('WORKSPACE_UNREADABLE', `The account ${who} cannot reach ${io}, the run's own directory.`)
+    case 15:
+      return failure('WORKSPACE_MISSING', `The workspace ${workspace} does not exist on this host.`)
+    case 16:
+      return failure('WORKSPACE_NOT_A_DIRECTORY', `The workspace ${workspace} is not a directory.`)
+    case 17:
+      return failure('WORKSPACE_NOT_A_DIRECTORY', `The workspace ${workspace} leads through a file.`)
+    case 'silent':
+      return failure(
+        'WORKSPACE_UNREADABLE',
+        `The workspace ${workspace} did not answer within ${checkTimeoutMs / 1000} s: its file system may hang.`,
+      )
     default:
       return failure('SPAWN_FAILED', `The launch could not be checked as ${who}: ${verdict}.`)
   }
 }
 
-const checkTimeoutMs = 10_000
+const checkTimeoutMs = 5_000
 
+/** 'silent': nothing was heard of it in time, and it may not even die of SIGKILL. */
 function exitStatus(argv: string[]): Promise<number | string> {
   return new Promise((resolve) => {
     const [command, ...args] = argv as [string, ...string[]]
-    const child = spawn(command, args, {
-      stdio: 'ignore',
-      cwd: '/',
-      env: { PATH: cleanPath },
-      timeout: checkTimeoutMs,
-      killSignal: 'SIGKILL',
-    })
-    child.once('error', (error) => resolve(error.message))
-    child.once('close', (status, signal) => resolve(status ?? `ended by ${signal}`))
+    const child = spawn(command, args, { stdio: 'ignore', cwd: '/', env: { PATH: cleanPath } })
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL')
+      child.unref()
+      resolve('silent')
+    }, checkTimeoutMs)
+    const settle = (verdict: number | string) => {
+      clearTimeout(timer)
+      resolve(verdict)
+    }
+    child.once('error', (error) => settle(error.message))
+    child.once('close', (status, signal) => settle(status ?? `ended by ${signal}`))
   })
 }

@@ -3,7 +3,7 @@ import { basename, dirname, join } from 'node:path'
 import type { FactBody } from '../../domain/host-link.ts'
 import type { CleanupRun } from '../cleanup.ts'
 import { accountOf } from './account.ts'
-import { gitDirectoriesOf, removeStaleLocks } from './locks.ts'
+import { findGitDirectories, removeStaleLocks } from './locks.ts'
 import { occupantsOf, occupantText } from './occupants.ts'
 import { isThere, removeTree } from './remove.ts'
 import { salvageWorkspace } from './salvage.ts'
@@ -31,7 +31,7 @@ export async function removeLocks(run: CleanupRun): Promise<string> {
   const directories =
     existing === null
       ? [record?.adminDirectory, record?.commonDirectory].filter((path) => path != null)
-      : gitDirectoriesOf(existing)
+      : await findGitDirectories(existing, { account: accountOf(run.work), signal })
   if (directories.length === 0) return 'it worked in no git repository'
   const from = Date.parse(facts.latest('RunStarted')?.startedAt ?? '')
   const to = Date.parse(facts.occurredAt('TreeGone') ?? '')

@@ -37,6 +37,8 @@ export class ProgramMissing extends Error {
 }
 
 const stderrMax = 2_000
+/** Whoever waits for a file system that hangs does not even die of SIGKILL. He is left alone then. */
+const deathWaitMs = 1_000
 /** Entered without the shell's own variables getting in the way: $0 is the directory. */
 const enter = 'cd -- "$0" && exec "$@"'
 
@@ -58,8 +60,16 @@ export function command(options: CommandOptions): Promise<CommandResult> {
     })
     let ended: CommandResult['ended']
     let stderr = ''
+    let leaveTimer: NodeJS.Timeout | undefined
+    const leave = () => {
+      settle()
+      child.unref()
+      for (const stream of child.stdio) stream?.destroy()
+      resolve({ status: null, stdout: Buffer.alloc(0), outputBytes: 0, stderr: stderr.trim(), ended })
+    }
     const end = (why: NonNullable<CommandResult['ended']>) => {
       ended ??= why
+      leaveTimer ??= setTimeout(leave, deathWaitMs)
       // Its own group: the leader is our child and not collected yet, so the number can be nobody else's.
       if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) endGroup(child.pid)
     }
@@ -69,6 +79,7 @@ export function command(options: CommandOptions): Promise<CommandResult> {
     if (signal?.aborted) onAbort()
     const settle = () => {
       clearTimeout(timer)
+      clearTimeout(leaveTimer)
       signal?.removeEventListener('abort', onAbort)
     }
     child.once('error', (error: NodeJS.ErrnoException) => {

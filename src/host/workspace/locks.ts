@@ -1,8 +1,10 @@
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs'
+import { lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { Account } from '../accounts.ts'
+import { type Answering, awaitAnswer } from './answering.ts'
 import { command, failureOf } from './command.ts'
-import { isIn, occupantsOf, occupantText } from './occupants.ts'
+import { lockHolders } from './lock-holders.ts'
+import { occupantText } from './occupants.ts'
 
 export type LockOptions = {
   /** Git directories whose locks may be the run's: its worktree's, and the one that all worktrees share. */
@@ -21,15 +23,16 @@ const outputBytesMax = 4 * 1024 * 1024
 
 /**
  * Removes git's lock files that died with the run. One that a live process may hold stays, and is an error: any git
- * process in the repository or its worktrees counts, since a lock does not say whose it is.
+ * process at work on the repository counts, since a lock does not say whose it is.
  * @returns what was done, for people
  */
 export async function removeStaleLocks(options: LockOptions): Promise<string> {
   const removed: string[] = []
+  await Promise.all(options.directories.map((directory) => awaitAnswer(directory, options)))
   for (const directory of options.directories.filter(isDirectory)) {
     const stale = await locksOf(directory, options)
     if (stale.length === 0) continue
-    const holders = await gitProcesses(options.directories)
+    const holders = await lockHolders(options.directories, options.directories.flatMap(worktreesOf))
     if (holders.length > 0) {
       throw new Error(`${join(directory, stale[0] ?? '')} may be held: git works there, as ${occupantText(holders)}`)
     }
@@ -59,13 +62,6 @@ async function remove(directory: string, names: string[], { account, signal }: L
   if (removed.status !== 0) throw failureOf('rm', removed)
 }
 
-/** Git at work in the repository, in one of its worktrees, or with one of its files open. */
-async function gitProcesses(directories: readonly string[]) {
-  const places = directories.flatMap((directory) => [directory, dirname(directory), ...worktreesOf(directory)])
-  const inside = await occupantsOf(places)
-  return inside.filter(({ pid, name }) => name.startsWith('git') || hasOpen(pid, directories))
-}
-
 function worktreesOf(directory: string): string[] {
   try {
     return readdirSync(join(directory, 'worktrees')).flatMap((name) => {
@@ -78,16 +74,13 @@ function worktreesOf(directory: string): string[] {
   }
 }
 
-function hasOpen(pid: number, directories: readonly string[]): boolean {
-  try {
-    return readdirSync(`/proc/${pid}/fd`).some((fd) => {
-      const path = readlinkSync(`/proc/${pid}/fd/${fd}`)
-      return directories.some((directory) => isIn(path, directory))
-    })
-  } catch {
-    // Gone, or another account's: no evidence.
-    return false
-  }
+/**
+ * {@link gitDirectoriesOf} for a directory on any file system.
+ * @throws when that does not answer
+ */
+export async function findGitDirectories(workspace: string, where: Answering): Promise<string[]> {
+  await awaitAnswer(workspace, where)
+  return gitDirectoriesOf(workspace)
 }
 
 /**

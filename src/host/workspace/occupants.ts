@@ -8,15 +8,20 @@ export type Occupant = { pid: number; name: string }
 const stretchMs = 5
 
 /** Processes whose working directory is in one of these directories, as far as we may know (other accounts' only as root). */
-export async function occupantsOf(directories: readonly string[]): Promise<Occupant[]> {
+export function occupantsOf(directories: readonly string[]): Promise<Occupant[]> {
+  return findProcesses((pid) => {
+    const cwd = workingDirectory(pid)
+    return cwd !== undefined && isInAny(cwd, directories)
+  })
+}
+
+/** Others than this process. */
+export async function findProcesses(isWanted: (pid: number) => boolean): Promise<Occupant[]> {
   const occupants: Occupant[] = []
   let stretchEnd = performance.now() + stretchMs
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue
-    const cwd = workingDirectory(Number(name))
-    if (cwd !== undefined && directories.some((directory) => isIn(cwd, directory))) {
-      occupants.push({ pid: Number(name), name: readStat(Number(name))?.comm ?? '?' })
-    }
+    if (isWanted(Number(name))) occupants.push({ pid: Number(name), name: readStat(Number(name))?.comm ?? '?' })
     if (performance.now() < stretchEnd) continue
     await setImmediate()
     stretchEnd = performance.now() + stretchMs
@@ -24,9 +29,10 @@ export async function occupantsOf(directories: readonly string[]): Promise<Occup
   return occupants
 }
 
-export const isIn = (path: string, directory: string) => path === directory || path.startsWith(`${directory}/`)
+export const isInAny = (path: string, directories: readonly string[]) =>
+  directories.some((directory) => path === directory || path.startsWith(`${directory}/`))
 
-function workingDirectory(pid: number): string | undefined {
+export function workingDirectory(pid: number): string | undefined {
   try {
     return readlinkSync(`/proc/${pid}/cwd`)
   } catch {

@@ -14,9 +14,9 @@ const removeTimeoutMs = 10 * 60_000
  * @throws when something stands in the way: a mount below it, a file that may not be removed
  */
 export async function removeTree(path: string, trash: string, signal?: AbortSignal): Promise<boolean> {
+  refuseMounts(path)
   const wasThere = await isThere(path)
   if (wasThere && path !== trash) {
-    refuseMounts(path)
     await removeAll(trash, signal)
     await move(path, trash)
   }

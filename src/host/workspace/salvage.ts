@@ -7,6 +7,7 @@ import { isGone } from '../../os/process-identity.ts'
 import type { Account } from '../accounts.ts'
 import { type RunPaths, syncDirectory } from '../run-directory.ts'
 import { archive, choose, type FilesOptions, measure } from './files.ts'
+import { refuseMounts } from './remove.ts'
 import { type RepositorySalvage, salvageRepository } from './repository.ts'
 import { readWorktree } from './worktree.ts'
 
@@ -38,12 +39,18 @@ export async function salvageWorkspace(options: SalvageOptions): Promise<Salvage
   })
   if (before !== undefined) return (JSON.parse(before) as { salvage: Salvage }).salvage
   const record = await readWorktree(paths)
+  // What is mounted there may not even answer, and whoever looked at it would wait with it.
+  refuseMounts(paths.workspace)
   if (!(await hasContent(paths.workspace)) || record?.ready === false) return undefined
   const bundle = `${paths.artifacts}.partial`
   await rm(bundle, { recursive: true, force: true })
   await mkdir(dirname(bundle), { mode: 0o700, recursive: true })
   await mkdir(bundle, { mode: 0o700 })
-  const { salvage, leftOut } = await fill(bundle, options, record)
+  const { salvage, leftOut } = await fill(bundle, options, record).catch(async (error) => {
+    // What was written so far is of no use, and may be what fills the disk.
+    await rm(bundle, { recursive: true, force: true })
+    throw error
+  })
   const content = { runId: options.runId, salvage, leftOut: leftOut.slice(0, namedInManifestMax) }
   await writeFile(join(bundle, 'manifest.json'), `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600, flush: true })
   await syncDirectory(bundle)

@@ -6,6 +6,7 @@ import type { RunId } from '../../domain/ids.ts'
 import type { Workspace } from '../../domain/workspace.ts'
 import type { Account } from '../accounts.ts'
 import { type RunPaths, readJson, writeAtomically } from '../run-directory.ts'
+import { awaitAnswer } from './answering.ts'
 import { ProgramMissing } from './command.ts'
 import { type Git, gitIn, gitOn } from './git.ts'
 import { removeTree } from './remove.ts'
@@ -199,6 +200,7 @@ export async function forgetWorktree(
   account: Account | undefined,
   signal?: AbortSignal,
 ): Promise<string> {
+  await awaitAnswer(record.commonDirectory, { account, signal })
   if (!isDirectory(record.commonDirectory)) return 'the repository is gone, and its list of worktrees with it'
   const git = gitIn(record.repository, account, signal)
   if (await isListed(git, paths.workspace)) {

@@ -176,7 +176,7 @@ describe('[R8] [M6] a workspace that works against its own cleanup', () => {
     execFileSync('mount', ['--bind', precious, mount])
     try {
       writeFileSync(join(world.workspace(run.runId), 'done'), '')
-      expect(await cleaned(run.runId)).toEqual(['workspace'])
+      expect(await cleaned(run.runId)).toEqual(['salvage'])
       expectUntouched()
     } finally {
       execFileSync('umount', [mount])

@@ -107,13 +107,14 @@ describe('a launch', () => {
       'sh',
       '-c',
       'p=$RUNWARDEN_PROGRESS; echo "bad" >>$p; echo "{\\"turn\\":1,\\"phase\\":\\"build\\",\\"progress\\":40}" >>$p; echo "worse" >>$p; ' +
-        'printf "one\\n\\033[31mtwo\\033[0m token=abcdefgh\\n"; sleep 0.5; : >/dev/stderr; echo after; sleep 1000',
+        'printf "one\\n\\033[31mtwo\\033[0m token=abcdefgh\\n"; until [ -e go ]; do sleep 0.02; done; : >/dev/stderr; echo after; sleep 1000',
     ])
     expect((await world.fact(run.runId, 'TurnCompleted')).turn).toBe(1)
     expect((await world.fact(run.runId, 'PhaseChanged')).phase).toBe('build')
     const heartbeats = () =>
       world.ofRun(run.runId).flatMap(({ body }) => (body.type === 'HeartbeatRecorded' ? body.data : []))
     await waitUntil(() => heartbeats().some(({ lastOutput }) => lastOutput === 'two token=[redacted]'), 'the last line')
+    writeFileSync(join(world.workspace(run.runId), 'go'), '')
     await waitUntil(() => heartbeats().some(({ lastOutput }) => lastOutput === 'after'), 'the line after the cut')
     const notices = heartbeats().flatMap((heartbeat) => heartbeat.notices ?? [])
     expect(notices.map(({ code }) => code).sort()).toEqual(['BAD_PROGRESS_LINE', 'OUTPUT_GAP'])

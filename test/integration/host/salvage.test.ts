@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { RunId } from '../../../src/domain/ids.ts'
+import { readStat } from '../../../src/os/process-identity.ts'
 import { git, makeRepository } from '../../support/git-repository.ts'
 import { createHostWorld, type HostWorld, killThoseOf } from '../../support/host-world.ts'
 import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
@@ -195,18 +196,30 @@ describe('what is left of a workspace', () => {
     expect(world.types(run.runId)).not.toContain('WorkspaceSalvaged')
   })
 
-  it('[R8] a lock stays while git works there: it may be that one’s', async () => {
+  it.each([
+    ['git there', (repository: string) => ['git', '-C', repository, 'cat-file', '--batch']],
+    [
+      'git elsewhere, told of it',
+      (repository: string) => ['git', `--git-dir=${repository}/.git`, 'cat-file', '--batch'],
+    ],
+    [
+      'git by its environment',
+      (repository: string) => ['env', `GIT_DIR=${repository}/.git`, 'git', 'cat-file', '--batch'],
+    ],
+    ['another program that has it open', (repository: string) => ['sh', '-c', `exec cat 9<${repository}/.git/HEAD`]],
+  ])('[R8] a lock stays while somebody works there, such as %s: it may be that one’s', async (_who, commandOn) => {
     const repository = makeRepository(join(temporary.path, 'repository'))
-    const other = spawn('git', ['-C', repository, 'cat-file', '--batch'], { stdio: ['pipe', 'ignore', 'inherit'] })
-    await once(other, 'spawn')
+    const [program = '', ...args] = commandOn(repository)
+    const other = spawn(program, args, { stdio: ['pipe', 'ignore', 'inherit'], cwd: '/' })
+    await waitUntil(() => readStat(other.pid ?? 0)?.comm === (program === 'sh' ? 'cat' : 'git'), 'it to work')
     const run = await world.launch(sh(': >.git/index.lock'), { workspace: { kind: 'EXISTING', path: repository } })
     await waitUntil(() => step(run.runId, 'git-locks'), 'the step to fail')
     expect(step(run.runId, 'git-locks')).toMatchObject({
-      error: expect.stringMatching(new RegExp(`may be held.*${other.pid} \\(git\\)`)),
+      error: expect.stringMatching(new RegExp(`may be held.*${other.pid} \\((git|cat)\\)`)),
       willRetry: true,
     })
     expect(existsSync(join(repository, '.git/index.lock'))).toBe(true)
-    other.stdin.end()
+    other.stdin?.end()
     await once(other, 'exit')
     await ended(run)
     expect(existsSync(join(repository, '.git/index.lock'))).toBe(false)

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DesiredRun } from '../../../src/domain/host-link.ts'
@@ -131,3 +131,51 @@ it.skipIf(!isRoot)(
     }
   },
 )
+
+describe.skipIf(!canHang())('a workspace on a file system that hangs', () => {
+  let world: HostWorld
+  let directory: ReturnType<typeof makeTemporaryDirectory>
+  let hanging: Awaited<ReturnType<typeof mountHanging>>
+  beforeEach(async () => {
+    directory = makeTemporaryDirectory()
+    hanging = await mountHanging(join(directory.path, 'hanging'))
+    world = await createHostWorld()
+  })
+  afterEach(async () => {
+    await hanging.release()
+    await world.end()
+    directory.remove()
+  })
+
+  const inside = () => ({ workspace: { kind: 'EXISTING' as const, path: join(hanging.path, 'work') } })
+
+  it('[R11] [M1] at a launch: that run fails and says why, and no other kill waits meanwhile', async () => {
+    const other = await world.launch(['sleep', '1000'])
+    await world.fact(other.runId, 'RunStarted')
+    const run = await world.launch(['true'], inside())
+    await world.kill(other)
+    expect((await world.fact(other.runId, 'TreeGone')).receipt.proven).toBe(true)
+    expect(world.types(run.runId)).not.toContain('LaunchFailed')
+    expect(await world.fact(run.runId, 'LaunchFailed')).toMatchObject({
+      code: 'WORKSPACE_UNREADABLE',
+      message: expect.stringMatching(/did not answer within 5 s/),
+    })
+  })
+
+  it('[R8] [R11] at the cleanup: the step says so, and no other kill waits meanwhile', async () => {
+    const link = join(directory.path, 'link')
+    mkdirSync(join(directory.path, 'work'))
+    symlinkSync(join(directory.path, 'work'), link)
+    const run = await world.launch(['sleep', '1000'], { workspace: { kind: 'EXISTING', path: link } })
+    const other = await world.launch(['sleep', '1000'])
+    for (const { runId } of [run, other]) await world.fact(runId, 'RunStarted')
+    rmSync(link)
+    symlinkSync(join(hanging.path, 'work'), link)
+    await world.kill(run)
+    expect((await world.fact(run.runId, 'TreeGone')).receipt.proven).toBe(true)
+    await world.kill(other)
+    await world.fact(other.runId, 'RunCleaned')
+    const failed = await world.fact(run.runId, 'CleanupStepFailed')
+    expect(failed).toMatchObject({ step: 'git-locks', error: expect.stringMatching(/did not answer within 5 s/) })
+  })
+})
