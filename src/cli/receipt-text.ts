@@ -84,7 +84,9 @@ function processLines(receipt: Receipt, screen: Screen): string[] {
     { title: 'PID', align: 'right' as const },
     ...['STATE', 'SIGNALS', 'FOUND BY', 'COMMAND'].map((title) => ({ title })),
   ]
-  const rows = receipt.processes.map((process): Cell[] => [
+  // Whoever is left is why somebody reads this.
+  const aliveFirst = receipt.processes.toSorted((a, b) => Number(a.goneAt !== null) - Number(b.goneAt !== null))
+  const rows = aliveFirst.map((process): Cell[] => [
     String(process.identity.pid),
     stateCell(process, receipt.timings.requestedAt),
     signalsText(process.signals),

@@ -178,6 +178,14 @@ const reachedBy: Record<KillWait, (run: RunState) => boolean> = {
 /** It ended by our signals, whatever it ended as. */
 const wasSignalled = (run: RunState) => isTerminal(run.status) && run.firstSignalAt !== null
 
+function cleanupText({ runId, cleanup }: RunState): string {
+  if (cleanup.doneAt === null) return 'The cleanup goes on.'
+  if (cleanup.status !== 'FAILED') return 'It is cleaned up.'
+  const failed = cleanup.steps.filter(({ status }) => status === 'FAILED')
+  const why = failed.map(({ step, detail }) => `${step}: ${detail}`).join('; ')
+  return `The cleanup FAILED at ${why.slice(0, 1_000)}. What is left: runwarden show ${runId}`
+}
+
 function messageOf(run: RunState, proven: boolean): string {
   if (run.status === 'KILL_UNVERIFIED') {
     const survivors = run.receipt === null ? '' : survivorsText(run.receipt)
@@ -185,13 +193,15 @@ function messageOf(run: RunState, proven: boolean): string {
       ? 'NOT PROVEN DEAD: nobody was found alive, but a check of the receipt did not pass. The host goes on checking.'
       : `NOT PROVEN DEAD: still there: ${survivors}; the receipt says more. The host goes on checking.`
   }
-  if (proven && run.receipt !== null && run.status === 'KILLED') {
-    return run.cleanup.doneAt === null
-      ? `Killed; ${shownBy(run.receipt)}. The cleanup goes on.`
-      : `Killed and cleaned up; ${shownBy(run.receipt)}.`
+  if (wasSignalled(run) && run.receipt !== null) {
+    const killed =
+      run.status === 'KILLED'
+        ? 'Killed'
+        : run.forceComplete !== null
+          ? `Killed, and ended as ${run.status} by a decision that was made before`
+          : `The run had ended by itself as ${run.status}; what it had left behind was killed`
+    return `${killed}; ${shownBy(run.receipt)}. ${cleanupText(run)}`
   }
-  if (wasSignalled(run) && run.receipt !== null)
-    return `Killed, and ended as ${run.status} by a decision that was made before; ${shownBy(run.receipt)}.`
   if (isTerminal(run.status)) {
     return `The run had ended by itself as ${run.status} before it was signalled; ${proven && run.receipt !== null ? shownBy(run.receipt) : 'no process was ever started'}.`
   }

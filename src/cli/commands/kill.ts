@@ -228,6 +228,7 @@ async function report({ screen, end }: CliContext, answer: KillAnswer, options: 
 }
 
 function exitCodeOf(answer: KillAnswer, { wait }: Options): ExitCode {
+  if (wait === 'cleaned' && answer.cleanupStatus === 'FAILED') return exitCodes.failure
   if (answer.success || wait === 'accepted') return exitCodes.ok
   return answer.waitExpired ? exitCodes.timeout : exitCodes.failure
 }
