@@ -191,6 +191,7 @@ async function startHost(
     retention: config.retention,
     diskPlaces: diskPlaces(dataDirectory, config),
     cgroups: config.cgroups,
+    cli: [process.execPath, join(import.meta.dirname, '../bin/runwarden.mjs')],
     clock: () => new Date(),
     log,
     protectedProcesses: () => [readIdentity(process.pid), postgres?.identity()].filter((known) => known !== undefined),

@@ -15,7 +15,7 @@ export type Environment = { ok: true; variables: Record<string, string> } | { ok
  */
 export function environmentOf(
   launch: LaunchSpec,
-  run: { runId: RunId; account: Account; paths: RunPaths; workspace: string },
+  run: { runId: RunId; account: Account; paths: RunPaths; workspace: string; commands: string | undefined },
   own: NodeJS.ProcessEnv,
 ): Environment {
   const missing = launch.secretEnv.find((name) => own[name] === undefined)
@@ -24,7 +24,7 @@ export function environmentOf(
   return {
     ok: true,
     variables: {
-      PATH: cleanPath,
+      PATH: run.commands === undefined ? cleanPath : `${cleanPath}:${run.commands}`,
       HOME: run.account.home,
       USER: run.account.name,
       ...(own.LANG === undefined ? {} : { LANG: own.LANG }),

@@ -4,20 +4,20 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DesiredRun, EmergencyKill, EmergencyKillOutcome, HostLink, RunEnd } from '../domain/host-link.ts'
 import { type HostId, hostIdSchema, type RunId, runIdSchema } from '../domain/ids.ts'
-import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { Bell } from './bell.ts'
 import { openCgroupBase, removeCgroupBase } from './cgroup.ts'
-import type { Clock, Log } from './clock.ts'
-import { type DiskPlace, watchDisks } from './disk-watch.ts'
+import { makeCommands } from './commands-on-path.ts'
+import { watchDisks } from './disk-watch.ts'
 import { endOnDisk, hasEnded } from './emergency.ts'
 import { factFeed } from './fact-feed.ts'
+import type { HostOptions } from './host-options.ts'
 import { reportOf } from './host-report.ts'
 import { inspectProcess } from './inspect.ts'
 import { isDiskFull } from './journal.ts'
 import { openLastLook } from './last-look.ts'
 import { launchOfProcess } from './launch-of-process.ts'
 import { limitingHost } from './limit-plan.ts'
-import { type SteadyClocks, steadyClocks } from './looks.ts'
+import { steadyClocks } from './looks.ts'
 import { claimForOthers } from './other-runs.ts'
 import { ProcessReader } from './process-table.ts'
 import { Run } from './run.ts'
@@ -28,39 +28,7 @@ import { sampleRegularly } from './sampling.ts'
 import { Slots } from './slots.ts'
 import { findReapers, makeSurroundings } from './surroundings.ts'
 import type { Owners } from './tree.ts'
-import { applyRetentionRegularly, type Retention } from './workspace/retention.ts'
-
-export type HostOptions = {
-  /** `<data directory>/host`. One host at a time. */
-  hostDirectory: string
-  /** Given to a new directory only; otherwise one is made up. */
-  hostId?: HostId
-  /** Runs that may live at the same time. */
-  capacity: number
-  clock?: Clock
-  /** Those that nobody sets; injected together with the clock. */
-  steady?: SteadyClocks
-  log: Log
-  sampleIntervalMs?: number
-  heartbeatMaxIntervalMs?: number
-  outputCapBytes?: number
-  salvageMaxBytes?: number
-  /** Of what runs leave behind; without it all is kept. */
-  retention?: Retention
-  /** Where it is looked how much room is left. */
-  diskPlaces?: readonly DiskPlace[]
-  cgroups?: 'auto' | 'off'
-  /** Runwarden itself, its database server: never signalled, never registered. */
-  protectedProcesses?: () => ProcessIdentity[]
-  /** No run may have these accounts: they own Runwarden's database. */
-  forbiddenAccounts?: readonly string[]
-  /** Where LANG, TZ and `secretEnv` come from. */
-  environment?: NodeJS.ProcessEnv
-  /** Ends supervision, as `close` does. */
-  signal?: AbortSignal
-  /** Tests end the process at a point of this name. */
-  crashPoint?: (name: string) => void
-}
+import { applyRetentionRegularly } from './workspace/retention.ts'
 
 export type Host = HostLink & {
   /** Goes on with all runs on the disk. */
@@ -105,6 +73,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
     surroundings: makeSurroundings({ protectedProcesses, shims, reapers: await findReapers() }),
     readTable: () => reader.read(),
     forbiddenAccounts: options.forbiddenAccounts ?? [],
+    commands: options.cli && makeCommands(hostDirectory, options.cli),
     environment: options.environment ?? process.env,
     heartbeatMaxIntervalMs: options.heartbeatMaxIntervalMs ?? 60_000,
     outputCapBytes: options.outputCapBytes ?? 64 * 1024 * 1024,

@@ -170,7 +170,7 @@ const notCoveredEver = [
 ]
 const strayed = 'cleared its environment, left its session and lost its parent before it was ever seen'
 const notCoveredBy: Record<ProofLevel, string> = {
-  'cgroup-v2': `a process that moved itself to another cgroup, which takes root’s rights, and ${strayed}`,
+  'cgroup-v2': `a process that moved itself to another cgroup, which takes the rights of Runwarden’s own account, and ${strayed}`,
   'process-scan': `a process that ${strayed}`,
 }
 

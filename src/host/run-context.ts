@@ -21,6 +21,8 @@ export type RunContext = {
   surroundings: TreeOptions['surroundings']
   readTable(): Promise<ProcessTable>
   forbiddenAccounts: readonly string[]
+  /** On the runs' PATH, behind everything else; undefined: nothing of ours is. */
+  commands: string | undefined
   /** LANG, TZ and secrets are taken from here. */
   environment: NodeJS.ProcessEnv
   heartbeatMaxIntervalMs: number

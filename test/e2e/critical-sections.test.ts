@@ -196,9 +196,8 @@ describe('a graceful kill through the API', () => {
 
   it('[R7] runwarden section, in a run: is known, and its command is waited for to its end', async () => {
     const path = place()
-    const cli = `'${process.execPath}' '${join(import.meta.dirname, '../support/cli-entry.ts')}'`
     const held = 'touch entered; until [ -e leave ]; do sleep 0.02; done; sleep 0.2; touch whole'
-    const id = await start(path, `${cli} section --kind database_transactions -- sh -c '${held}'`)
+    const id = await start(path, `runwarden section --kind database_transactions -- sh -c '${held}'`)
     await waitUntil(() => existsSync(join(path, 'entered')), 'the section', 20_000)
     expect((await show(id)).safeToKill.sections).toMatchObject([
       { kind: 'DATABASE_TRANSACTIONS', source: 'DECLARED', limitMs: 15_000, detail: expect.stringContaining('sh -c') },
