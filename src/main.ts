@@ -4,6 +4,8 @@ import type { Composed } from './cli/composed.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }
 
+const say = (line: string) => void process.stderr.write(`runwarden: ${line}\n`)
+
 /** The rooms behind `up` and `doctor` are loaded only by them: `runwarden ls` needs none of it. */
 const composed: Composed = {
   async up(options) {
@@ -16,8 +18,15 @@ const composed: Composed = {
   },
   async killLocally(options) {
     const { killLocally } = await import('./kill-locally.ts')
-    const warn = (line: string) => process.stderr.write(`runwarden: ${line}\n`)
-    return killLocally(options, { env: process.env, warn })
+    return killLocally(options, { env: process.env, warn: say })
+  },
+  async exportHistory(options) {
+    const { exportHistory } = await import('./export-history.ts')
+    return exportHistory(options, { env: process.env, version, stdout: process.stdout, say })
+  },
+  async importHistory(options) {
+    const { importHistory } = await import('./import-history.ts')
+    return importHistory(options, { env: process.env, say })
   },
   async doctor() {
     const { doctor } = await import('./doctor.ts')

@@ -6,6 +6,7 @@ import { delayOrAbort } from './control/delay.ts'
 import type { Log } from './control/log.ts'
 import { bindToStore } from './data-binding.ts'
 import { type EventStore, StoreUnavailable } from './event-store/event-store.ts'
+import { unfinishedImport } from './event-store/history-import.ts'
 import { createPostgresEventStore } from './event-store/postgres.ts'
 import { openEvents } from './open-events.ts'
 import { type DatabaseConnection, databaseAt, isUnavailable, openPool } from './postgres/connection.ts'
@@ -23,6 +24,15 @@ export type StoreConnection = {
    */
   connect(opened: () => Promise<void>, signal: AbortSignal): Promise<void>
   close(): Promise<void>
+}
+
+/** The store holds a part of a history: to serve it would be to tell half the truth. */
+export class UnfinishedImport extends Error {
+  override readonly name = 'UnfinishedImport'
+
+  constructor(what: string) {
+    super(`${what} Finish it with the same file ("runwarden import FILE"), or take an empty store.`)
+  }
 }
 
 /**
@@ -54,7 +64,10 @@ export async function openStore(
 
   async function open(): Promise<void> {
     await migrate(pool)
-    await bindToStore(dataDirectory, await store.storeId())
+    const storeId = await store.storeId()
+    const unfinished = await unfinishedImport(store)
+    if (unfinished !== undefined) throw new UnfinishedImport(unfinished)
+    await bindToStore(dataDirectory, storeId)
     projector.start()
   }
 

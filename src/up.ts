@@ -11,6 +11,7 @@ import { diskPlaces } from './disk-places.ts'
 import { dispatchCheckpoint } from './dispatch-checkpoint.ts'
 import { StoreAccessDenied } from './event-store/event-store.ts'
 import { createHost, type Host } from './host/host.ts'
+import { forgetExport } from './last-export.ts'
 import { leaveOwnRun } from './leave-own-run.ts'
 import { DataDirectoryError, prepareDataDirectory, resolveDataDirectory } from './os/data-directory.ts'
 import { claimDataDirectory, type Ownership } from './os/ownership.ts'
@@ -21,7 +22,7 @@ import { DatabaseTooNew } from './postgres/migrate.ts'
 import { createAuthenticator, loadAdminToken, UnsafeTokenFile } from './server/auth.ts'
 import { CannotListen, createHttpServer, PortInUse } from './server/http-server.ts'
 import { createShutdown, type Shutdown } from './shutdown.ts'
-import { openStore, type StoreConnection } from './store-connection.ts'
+import { openStore, type StoreConnection, UnfinishedImport } from './store-connection.ts'
 
 export type UpDeps = { env: NodeJS.ProcessEnv; version: string; say: (line: string) => void }
 
@@ -42,6 +43,7 @@ export async function up(options: UpOptions, deps: UpDeps): Promise<UpResult> {
     const claim = await claimDataDirectory(dataDirectory, { takeOver: options.takeOver })
     if (!claim.ok) return { type: 'refused', reason: 'conflict', message: claim.message }
     shutdown.add('data directory', () => claim.owner.release())
+    await forgetExport(dataDirectory)
     await serve({ config, dataDirectory, owner: claim.owner, log, shutdown, deps, stopping })
     return { type: 'stopped' }
   } catch (error) {
@@ -268,7 +270,13 @@ const isDatabaseRefusal = (error: unknown) => /^(28|3D)...$/.test(String((error 
 function reasonOf(error: unknown): Extract<UpResult, { type: 'refused' }>['reason'] | undefined {
   if (error instanceof ConfigurationError || error instanceof DataDirectoryError || error instanceof CannotListen)
     return 'usage'
-  if (error instanceof PortInUse || error instanceof WrongStore || error instanceof DatabaseTooNew) return 'conflict'
+  if (
+    error instanceof PortInUse ||
+    error instanceof WrongStore ||
+    error instanceof UnfinishedImport ||
+    error instanceof DatabaseTooNew
+  )
+    return 'conflict'
   if (error instanceof UnsafeTokenFile) return 'failure'
   if (error instanceof EmbeddedPostgresError || isDatabaseRefusal(error)) return 'unavailable'
   if (error instanceof StoreAccessDenied) return 'unavailable'

@@ -6,7 +6,9 @@ import { addComplete } from './commands/complete.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addDown } from './commands/down.ts'
 import { addEvents } from './commands/events.ts'
+import { addExport } from './commands/export.ts'
 import { addHosts } from './commands/hosts.ts'
+import { addImport } from './commands/import.ts'
 import { addKill } from './commands/kill.ts'
 import { addLogs } from './commands/logs.ts'
 import { addLs } from './commands/ls.ts'
@@ -81,6 +83,8 @@ const commands = [
   addCanary,
   addProjections,
   addStore,
+  addExport,
+  addImport,
   addDoctor,
 ]
 

@@ -49,6 +49,70 @@ export type LocalKillResult =
   /** Nothing was signalled. `unavailable`: a server holds the data directory. */
   | { type: 'refused'; reason: 'denied' | 'not-found' | 'unavailable'; message: string; wayOut?: string }
 
+/** How far a move is; `total` where it is known. */
+export type MoveProgress = { phase: 'export' | 'check' | 'import' | 'compare'; events: number; total?: number }
+
+export type MoveRefusal =
+  | { type: 'interrupted' }
+  | {
+      type: 'refused'
+      /** `conflict`: something is in the way. `failure`: the file is damaged, or the disk is full. */
+      reason: 'usage' | 'not-found' | 'conflict' | 'unavailable' | 'failure'
+      message: string
+      wayOut?: string
+    }
+
+type MoveOptions = {
+  /** Ends the work; what an import has brought by then stays, and is not served. */
+  signal: AbortSignal
+  /** Called often. */
+  progress(progress: MoveProgress): void
+}
+
+export type ExportOptions = MoveOptions & {
+  /** Absolute path; undefined: to stdout. */
+  file: string | undefined
+  /** Replace a file of this name. */
+  overwrite: boolean
+}
+
+export type ExportResult =
+  | MoveRefusal
+  | {
+      type: 'exported'
+      /** null: stdout. */
+      file: string | null
+      events: number
+      /** On the disk; null: nobody knows. */
+      bytes: number | null
+      sha256: string
+      storeId: string
+      /** No server ran: the data directory's runs can go on with the store that this is brought to. */
+      isFinal: boolean
+    }
+
+export type ImportOptions = MoveOptions & {
+  /** Absolute path. */
+  file: string
+  /** Let the runs of this data directory go on with what the file has, although they have gone on since. */
+  rebind: boolean
+}
+
+export type ImportResult =
+  | MoveRefusal
+  | {
+      type: 'imported'
+      events: number
+      sha256: string
+      storeId: string
+      /** The store that it came from. */
+      from: string
+      /** Nothing was left to do but perhaps the binding. */
+      wasThere: boolean
+      /** The data directory belongs to this store now. */
+      rebound: boolean
+    }
+
 /** One thing that was looked at. */
 export type DoctorCheck = {
   name: string
@@ -66,6 +130,10 @@ export interface Composed {
   down(options: DownOptions): Promise<DownResult>
   /** Kills one run of this user's data directory without a server, which must not be running. */
   killLocally(options: LocalKillOptions): Promise<LocalKillResult>
+  /** Writes the whole history to a file, beside a server or without one. */
+  exportHistory(options: ExportOptions): Promise<ExportResult>
+  /** Brings a history into an empty store, without a server. */
+  importHistory(options: ImportOptions): Promise<ImportResult>
   /** Looks at this machine; starts nothing that stays, signals nothing. */
   doctor(): Promise<DoctorCheck[]>
 }

@@ -1,6 +1,7 @@
 import { alertEvents } from './alert-events.ts'
 import { auditEvents } from './audit-events.ts'
 import { canaryEvents } from './canary-events.ts'
+import { importEvents } from './import-events.ts'
 import type { EventFamily } from './read-event.ts'
 import { runEvents } from './run-events.ts'
 import { workflowEvents } from './workflow-events.ts'
@@ -12,4 +13,5 @@ export const eventFamilies: Readonly<Record<string, EventFamily>> = {
   alert: alertEvents,
   canary: canaryEvents,
   workflow: workflowEvents,
+  import: importEvents,
 }

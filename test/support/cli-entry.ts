@@ -14,5 +14,12 @@ process.exitCode = await runCli(process.argv.slice(2), {
   },
   stdout: process.stdout,
   stderr: process.stderr,
-  composed: { up: notHere, down: notHere, killLocally: notHere, doctor: notHere },
+  composed: {
+    up: notHere,
+    down: notHere,
+    killLocally: notHere,
+    exportHistory: notHere,
+    importHistory: notHere,
+    doctor: notHere,
+  },
 })

@@ -24,7 +24,15 @@ export async function cli(argv: string[], { env = {}, terminal, composed = {} }:
     stdin: new PassThrough(),
     stdout: Object.assign(stdout.stream, terminal === undefined ? {} : { isTTY: true, columns: terminal }),
     stderr: stderr.stream,
-    composed: { up: unexpected, down: unexpected, killLocally: unexpected, doctor: unexpected, ...composed },
+    composed: {
+      up: unexpected,
+      down: unexpected,
+      killLocally: unexpected,
+      exportHistory: unexpected,
+      importHistory: unexpected,
+      doctor: unexpected,
+      ...composed,
+    },
   })
   return { code, stdout: stdout.text(), stderr: stderr.text() }
 }

@@ -59,7 +59,14 @@ function watchOn(terminal: FakeTerminal, ...argv: string[]): Promise<number> {
     stdin: terminal.stdin,
     stdout: terminal.stdout,
     stderr: terminal.stdout,
-    composed: { up: unexpected, down: unexpected, killLocally: unexpected, doctor: unexpected },
+    composed: {
+      up: unexpected,
+      down: unexpected,
+      killLocally: unexpected,
+      exportHistory: unexpected,
+      importHistory: unexpected,
+      doctor: unexpected,
+    },
   })
 }
 

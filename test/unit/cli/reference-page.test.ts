@@ -36,7 +36,14 @@ it('[R42] the reference page has exactly the commands and options that there are
     },
     stdout: process.stdout,
     stderr: process.stderr,
-    composed: { up: unused, down: unused, killLocally: unused, doctor: unused },
+    composed: {
+      up: unused,
+      down: unused,
+      killLocally: unused,
+      exportHistory: unused,
+      importHistory: unused,
+      doctor: unused,
+    },
   })
   const commands = commandsOf(program)
   expect(commands.length).toBeGreaterThan(10)
