@@ -3,7 +3,7 @@ import { canaryWorkflow } from '../domain/canary-events.ts'
 import { runIdSchema } from '../domain/ids.ts'
 import { labelsSchema } from '../domain/labels.ts'
 import { launchSpecSchema } from '../domain/launch.ts'
-import { policyInputSchema } from '../domain/policy.ts'
+import { impossibleIn, policyInputSchema } from '../domain/policy.ts'
 import { forcedOutcomeSchema, restartDefinitionSchema } from '../domain/run-events.ts'
 import { workflowNameSchema } from '../domain/workflow-events.ts'
 import { type InvalidInput, killWaits } from './control.ts'
@@ -20,6 +20,12 @@ export const skipProjectionEventInputSchema = z.strictObject({
   name: z.string().max(100, 'is longer than 100 characters'),
   position: z.number().int('is no position of an event').positive('is no position of an event'),
   reason,
+})
+
+/** Where no other layer comes before it. */
+const wholePolicy = policyInputSchema.default({}).superRefine((layer, { addIssue }) => {
+  const impossible = impossibleIn(layer)
+  if (impossible !== undefined) addIssue({ code: 'custom', path: [impossible.threshold], message: impossible.message })
 })
 
 /** A value over this would outlive every default that matters; the kill goes on after the wait in any case. */
@@ -64,7 +70,7 @@ export const defineWorkflowInputSchema = launchSpecSchema.extend({
     .max(2000, 'is longer than 2,000 characters')
     .refine((text) => !text.includes('\0'), 'holds a NUL character, which no text can')
     .optional(),
-  policy: policyInputSchema.default({}),
+  policy: wholePolicy,
   labels: labelsSchema.default({}),
 })
 
@@ -112,7 +118,7 @@ export const registerProcessInputSchema = z.strictObject({
     .refine((path) => path.startsWith('/'), 'is not an absolute path')
     .nullish(),
   workflow: userWorkflow.default('adhoc'),
-  policy: policyInputSchema.default({}),
+  policy: wholePolicy,
 })
 export type RegisterProcessInput = z.infer<typeof registerProcessInputSchema>
 
@@ -131,9 +137,14 @@ export function parseInput<Schema extends z.ZodType>(
 ): { ok: true; value: z.infer<Schema> } | { ok: false; failure: InvalidInput } {
   const parsed = schema.safeParse(withoutNulls(input))
   if (parsed.success) return { ok: true, value: parsed.data }
-  const issues = parsed.error.issues
-    .slice(0, issuesMax)
-    .map((issue) => ({ path: issue.path.map(String).join('.'), message: issue.message }))
+  const issues = parsed.error.issues.map((issue) => ({
+    path: issue.path.map(String).join('.'),
+    message: issue.message,
+  }))
+  return { ok: false, failure: invalidInput(issues.slice(0, issuesMax)) }
+}
+
+export function invalidInput(issues: InvalidInput['issues']): InvalidInput {
   const message = `Nothing was done: ${issues.map(({ path, message }) => `${path || 'the input'} ${message}`).join('; ')}.`
-  return { ok: false, failure: { type: 'InvalidInput', message: message.slice(0, 2000), issues } }
+  return { type: 'InvalidInput', message: message.slice(0, 2000), issues }
 }

@@ -1,10 +1,10 @@
 import type { RequestRun } from '../domain/decide.ts'
 import { labelsSchema } from '../domain/labels.ts'
 import { type LaunchSpec, launchSpecSchema } from '../domain/launch.ts'
-import { resolvePolicy } from '../domain/policy.ts'
+import { impossibleIn, type PolicyInput, resolvePolicy } from '../domain/policy.ts'
 import { parametersOf } from '../domain/workflow.ts'
 import type { InvalidInput, UnknownWorkflow } from './control.ts'
-import { parseInput, type StartRunInput } from './inputs.ts'
+import { invalidInput, parseInput, type StartRunInput } from './inputs.ts'
 import { unknownWorkflow } from './unknown-workflow.ts'
 import type { UseCaseDeps } from './use-case.ts'
 import { currentWorkflow, workflowVersion } from './workflow-log.ts'
@@ -30,6 +30,8 @@ export async function runParameters(
   const { workflow = standardWorkflow, workflowVersion: _version, idempotencyKey: _key, ...own } = input
   const { policy, labels, command, ...launch } = own
   if (command !== undefined) {
+    const refused = refusedPolicy(policy)
+    if (refused !== undefined) return refused
     return {
       workflow,
       launch: launchSpecSchema.parse({ command, ...launch }),
@@ -42,11 +44,19 @@ export async function runParameters(
       ? (await currentWorkflow(deps.store, workflow))?.workflow
       : await workflowVersion(deps.store, workflow, version)
   if (defined === undefined) return unknownWorkflow(deps, workflow, version)
+  const refused = refusedPolicy(defined.definition.policy, policy)
+  if (refused !== undefined) return refused
   const merged = parametersOf(defined.definition, own)
   // Each was within the limits; together they may not be.
   const checked = parseInput(mergedSchema, { ...merged.launch, labels: merged.labels })
   if (!checked.ok) return checked.failure
   return { ...merged, workflow, workflowVersion: defined.version }
+}
+
+function refusedPolicy(...layers: PolicyInput[]): InvalidInput | undefined {
+  const impossible = impossibleIn(...layers)
+  if (impossible === undefined) return undefined
+  return invalidInput([{ path: `policy.${impossible.threshold}`, message: impossible.message }])
 }
 
 const mergedSchema = launchSpecSchema.extend({ labels: labelsSchema })

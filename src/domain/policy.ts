@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { duration } from './duration.ts'
 
 const minutes = 60_000
 const hours = 60 * minutes
@@ -109,15 +110,32 @@ export type Policy = z.infer<typeof policySchema>
 export const policyInputSchema = z.strictObject({ preset: z.enum(policyPresets), ...thresholds }).partial()
 export type PolicyInput = z.infer<typeof policyInputSchema>
 
-/** The layers in turn, such as a workflow's, then a run's. A layer that names a preset begins anew with it. */
+/**
+ * The layers in turn, such as a workflow's, then a run's. A layer that names a preset begins anew with it. A warning of
+ * which nobody said when comes halfway to a stuck limit that is shorter than the preset's warning.
+ */
 export function resolvePolicy(...layers: PolicyInput[]): Policy {
-  return layers.reduce<Policy>(
-    (policy, { preset, ...differing }) => ({
-      ...(preset === undefined ? policy : { preset, ...presets[preset] }),
-      ...given(differing),
-    }),
-    { preset: 'standard', ...standard },
+  const asked = layers.reduce<PolicyInput>(
+    (before, layer) => ({ ...(layer.preset === undefined ? before : {}), ...given(layer) }),
+    {},
   )
+  const { preset = 'standard', ...differing } = asked
+  const policy = { preset, ...presets[preset], ...differing }
+  if (asked.initializationWarningMs !== undefined || !warnsTooLate(policy)) return policy
+  return { ...policy, initializationWarningMs: Math.max(1, Math.floor(policy.stuckAfterMs / 2)) }
+}
+
+const warnsTooLate = (policy: Policy) => policy.initializationWarningMs > policy.stuckAfterMs
+
+/** What can never be of a policy of these layers: which threshold, why, and the way out. undefined: nothing. */
+export function impossibleIn(...layers: PolicyInput[]): { threshold: keyof Policy; message: string } | undefined {
+  const policy = resolvePolicy(...layers)
+  if (!warnsTooLate(policy)) return undefined
+  const [warning, stuck] = [duration(policy.initializationWarningMs), duration(policy.stuckAfterMs)]
+  const message =
+    `is ${warning}, after stuckAfterMs (${stuck}), so that nobody would ever be warned: make it ${stuck} at most, ` +
+    'or stuckAfterMs longer'
+  return { threshold: 'initializationWarningMs', message }
 }
 
 const given = <Thresholds extends object>(differing: Thresholds) =>

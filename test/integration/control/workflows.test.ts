@@ -181,6 +181,12 @@ describe('defineWorkflow', () => {
     ['a negative duration', { policy: { graceMs: -1 } }, 'policy.graceMs', /negative/],
     ['a duration with a fraction', { policy: { stuckAfterMs: 1.5 } }, 'policy.stuckAfterMs', /whole number/],
     ['a duration that is too long', { policy: { totalTimeoutMs: 1e12 } }, 'policy.totalTimeoutMs', /14 days/],
+    [
+      'a warning that comes after the limit',
+      { policy: { initializationWarningMs: 2_400_000 } },
+      'policy.initializationWarningMs',
+      /40m, after stuckAfterMs \(30m\).*make it 30m at most/,
+    ],
     ['an unknown key', { comand: ['x'] }, '', /comand/],
     ['a long label', { labels: { a: 'x'.repeat(501) } }, 'labels.a', /500/],
   ]
@@ -256,6 +262,7 @@ describe('startRun by the name of a workflow', () => {
 
   it('what cannot be understood is refused with the place', async () => {
     await define({ name: 'BUILDER', command: ['agent'], labels: labels('a', 30) })
+    const warning = 'policy.initializationWarningMs'
     const cases: [object, string, RegExp][] = [
       [{}, 'command', /missing/],
       [{ workflowVersion: 1, command: ['agent'] }, 'workflowVersion', /no workflow/],
@@ -263,6 +270,8 @@ describe('startRun by the name of a workflow', () => {
       [{ workflow: 'BUILDER', workflowVersion: 0 }, 'workflowVersion', /from 1/],
       [{ workflow: 'BUILDER', command: [] }, 'command', /empty/],
       [{ workflow: 'BUILDER', labels: labels('b', 30) }, 'labels', /50/],
+      [{ workflow: 'BUILDER', policy: { initializationWarningMs: 1_800_001 } }, warning, /after stuckAfterMs \(30m\)/],
+      [{ command: ['agent'], policy: { initializationWarningMs: 9, stuckAfterMs: 8 } }, warning, /stuckAfterMs longer/],
     ]
     for (const [input, path, says] of cases) {
       const answer = await startRun(input)

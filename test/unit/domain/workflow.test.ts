@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { nearestNames } from '../../../src/domain/nearest.ts'
-import { type PolicyInput, policyPresets, presets, resolvePolicy, timeoutActions } from '../../../src/domain/policy.ts'
+import {
+  impossibleIn,
+  type PolicyInput,
+  policyPresets,
+  presets,
+  resolvePolicy,
+  timeoutActions,
+} from '../../../src/domain/policy.ts'
 import { parametersOf } from '../../../src/domain/workflow.ts'
 import { type WorkflowDefinition, workflowDefinitionSchema } from '../../../src/domain/workflow-events.ts'
 
@@ -91,6 +98,24 @@ describe('[R16] the layers of a policy', () => {
         }
       }),
     )
+  })
+
+  it('a warning of which nobody said when comes before the stuck limit; one that was asked for is never moved', () => {
+    expect(resolvePolicy({ stuckAfterMs: 120_000 })).toMatchObject({ initializationWarningMs: 60_000 })
+    expect(resolvePolicy({ stuckAfterMs: 300_000 })).toMatchObject({ initializationWarningMs: 300_000 })
+    expect(resolvePolicy({ stuckAfterMs: 1 })).toMatchObject({ initializationWarningMs: 1 })
+    const asked = [{ initializationWarningMs: 240_000 }, { stuckAfterMs: 120_000 }]
+    expect(resolvePolicy(...asked)).toMatchObject({ initializationWarningMs: 240_000 })
+    expect(impossibleIn(...asked)).toMatchObject({
+      threshold: 'initializationWarningMs',
+      message: expect.stringContaining('is 4m, after stuckAfterMs (2m)'),
+    })
+    expect(impossibleIn(...asked, { initializationWarningMs: 120_000 })).toBeUndefined()
+    expect(impossibleIn(...asked, { preset: 'strict' })).toBeUndefined()
+  })
+
+  it('only a warning that somebody asked for can be impossible', () => {
+    fc.assert(fc.property(fc.array(layer, { maxLength: 4 }), (layers) => impossibleIn(...layers) === undefined))
   })
 
   it('a run adds to its workflow, and an empty layer changes nothing', () => {
