@@ -1,7 +1,7 @@
 import type { RunEventEntry } from '../src/control/control.ts'
 import type { RecordedEvent } from '../src/domain/event.ts'
 import type { LaunchSpec } from '../src/domain/launch.ts'
-import { redactArguments, redactCommands } from '../src/domain/redact.ts'
+import { redactArguments, redactCommands, redactEnv } from '../src/domain/redact.ts'
 import { readRunEvent } from '../src/domain/run-events.ts'
 import { summarise } from '../src/domain/summary.ts'
 import { ActorType } from './actor.ts'
@@ -37,7 +37,8 @@ const RunEvent = builder.objectRef<RecordedEvent>('RunEvent').implement({
     }),
     data: t.field({
       type: 'JSON',
-      description: 'What is known of it; its shape goes with `type` and `version`. Command lines are redacted.',
+      description:
+        'What is known of it; its shape goes with `type` and `version`. Command lines and variables are redacted.',
       resolve: (event) => shownData(event),
     }),
     isKnown: t.boolean({
@@ -61,7 +62,11 @@ function shownData(event: RecordedEvent): unknown {
   }
 }
 
-const shownLaunch = (launch: LaunchSpec) => ({ ...launch, command: redactArguments(launch.command) })
+const shownLaunch = (launch: LaunchSpec) => ({
+  ...launch,
+  command: redactArguments(launch.command),
+  env: redactEnv(launch.env),
+})
 
 const RunEventEdge = builder.edgeObject({ type: RunEvent, name: 'RunEventEdge', description: 'An event in a list.' })
 

@@ -1,6 +1,6 @@
 import type { DefineWorkflowResult } from '../src/control/control.ts'
 import { resolvePolicy } from '../src/domain/policy.ts'
-import { redactArguments } from '../src/domain/redact.ts'
+import { redactArguments, redactEnv } from '../src/domain/redact.ts'
 import { requestedLimits } from '../src/domain/resource-limits.ts'
 import type { WorkflowVersion } from '../src/domain/workflow.ts'
 import { ActorType } from './actor.ts'
@@ -14,7 +14,7 @@ import { Label, labelsOf } from './run-details.ts'
 import { WorkspaceInput, WorkspaceType } from './workspace.ts'
 
 const EnvVar = builder.objectRef<{ name: string; value: string }>('EnvVar').implement({
-  description: 'An environment variable, as it was recorded.',
+  description: 'An environment variable, redacted.',
   fields: (t) => ({
     name: t.exposeString('name', { description: 'Name.' }),
     value: t.exposeString('value', { description: 'Value.' }),
@@ -42,8 +42,9 @@ const Workflow = builder.objectRef<WorkflowVersion>('Workflow').implement({
     }),
     env: t.field({
       type: [EnvVar],
-      description: 'Variables of its runs; by name.',
-      resolve: ({ definition }) => labelsOf(definition.launch.env),
+      description:
+        'Variables of its runs; by name. What sounds or looks like a secret is redacted here, not in its runs.',
+      resolve: ({ definition }) => labelsOf(redactEnv(definition.launch.env)),
     }),
     secretEnv: t.stringList({
       description: 'Names of variables whose values are looked up on the host at launch.',

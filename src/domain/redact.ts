@@ -43,20 +43,37 @@ export function redactArguments(argv: readonly string[]): string[] {
   })
 }
 
-/** JSON of a shape that is not known, in which every list of texts called `command` is taken for an argv. */
+const secretName = new RegExp(secretWords, 'i')
+
+/** Variables by name, without the values of those with a secret-sounding name, and without what looks like a secret. */
+export const redactEnv = (env: Readonly<Record<string, string>>): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(env).map(([name, value]) => [name, secretName.test(name) ? hidden : redactText(value)]),
+  )
+
+/**
+ * JSON of a shape that is not known, in which every list of texts called `command` is taken for an argv, and all texts
+ * by name in an `env` for variables.
+ */
 export function redactCommands(data: unknown): unknown {
   if (Array.isArray(data)) return data.map(redactCommands)
   if (data === null || typeof data !== 'object') return data
   return Object.fromEntries(
     Object.entries(data).map(([key, value]) => [
       key,
-      isArgv(key, value) ? redactArguments(value) : redactCommands(value),
+      isArgv(key, value) ? redactArguments(value) : isEnv(key, value) ? redactEnv(value) : redactCommands(value),
     ]),
   )
 }
 
 const isArgv = (key: string, value: unknown): value is string[] =>
   key === 'command' && Array.isArray(value) && value.every((argument) => typeof argument === 'string')
+
+const isEnv = (key: string, value: unknown): value is Record<string, string> =>
+  key === 'env' &&
+  typeof value === 'object' &&
+  value !== null &&
+  Object.values(value).every((variable) => typeof variable === 'string')
 
 /**
  * One line for people from an argv, without the values of secret-sounding options.

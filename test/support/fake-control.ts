@@ -40,7 +40,7 @@ export const builderWorkflow: WorkflowVersion = {
       driver: 'command',
       command: ['agent', '--api-key', 'hush', 'go'],
       workspace: { kind: 'EXISTING', path: '/src' },
-      env: { DEPTH: '2', A: '1' },
+      env: { DEPTH: '2', A: '1', API_TOKEN: 'hush' },
       secretEnv: ['KEY'],
     },
     policy: { preset: 'strict', graceMs: 9_000 },

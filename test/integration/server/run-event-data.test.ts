@@ -15,7 +15,8 @@ afterAll(() => server.close())
 const fixture = (type: string): RecordedEvent<string, object> =>
   JSON.parse(readFileSync(join(import.meta.dirname, `../../fixtures/events/v1/${type}.json`), 'utf8'))
 const command = ['agent', '--api-key', 'hush']
-const launch = { driver: 'command', command, workspace: { kind: 'TEMPORARY' }, env: {}, secretEnv: [] }
+const env = { DEPTH: '2', API_TOKEN: 'hush', URL: 'https://ada:hush@box/' }
+const launch = { driver: 'command', command, workspace: { kind: 'TEMPORARY' }, env, secretEnv: [] }
 
 it.each([
   ['RunRequested', { launch }],
@@ -33,11 +34,12 @@ it.each([
   const { data } = await graphql(server.url, testToken, `{ runEvents(id: "${runId}") { edges { node { data } } } }`)
   const shown = JSON.stringify(data.runEvents)
   expect(shown).toContain('"agent","--api-key","[redacted]"')
+  expect(shown).toContain('"DEPTH":"2","API_TOKEN":"[redacted]","URL":"https://ada:[redacted]@box/"')
   expect(shown).not.toContain('hush')
 })
 
 it('[R41] what only a newer Runwarden knows is shown as it is, but for command lines', async () => {
-  const newer = { ...fixture('RunRequested'), v: 99, data: { plan: [{ command, to: 'mars' }] } }
+  const newer = { ...fixture('RunRequested'), v: 99, data: { plan: [{ command, env, to: 'mars' }] } }
   const event = { ...newer, metadata: { ...newer.metadata, actor: { kind: 'oracle' as never, id: 'o' } } }
   server.control.runEvents = async () => ({
     items: [{ item: { event, cursor: 'c' }, cursor: 'c' }],
@@ -55,7 +57,15 @@ it('[R41] what only a newer Runwarden knows is shown as it is, but for command l
         version: 99,
         isKnown: false,
         summary: 'RunRequested v99, which this Runwarden does not know',
-        data: { plan: [{ command: ['agent', '--api-key', '[redacted]'], to: 'mars' }] },
+        data: {
+          plan: [
+            {
+              command: ['agent', '--api-key', '[redacted]'],
+              env: { DEPTH: '2', API_TOKEN: '[redacted]', URL: 'https://ada:[redacted]@box/' },
+              to: 'mars',
+            },
+          ],
+        },
         actor: { kind: 'OTHER', id: 'o' },
       },
     },

@@ -31,6 +31,7 @@ describe('[R38] workflows over GraphQL', () => {
         workspace: { kind: 'EXISTING', path: '/src' },
         env: [
           { name: 'A', value: '1' },
+          { name: 'API_TOKEN', value: '[redacted]' },
           { name: 'DEPTH', value: '2' },
         ],
         secretEnv: ['KEY'],
