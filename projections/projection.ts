@@ -1,5 +1,6 @@
 import type pg from 'pg'
 import type { RecordedEvent } from '../src/domain/event.ts'
+import type { EventBatch } from '../src/event-store/event-store.ts'
 
 /**
  * A read model: its tables and the fold that fills them.
@@ -23,3 +24,14 @@ export type Projection = {
    */
   fold(events: readonly RecordedEvent[], client: pg.ClientBase): Promise<void>
 }
+
+/** Of a batch that was read for several projections, the events that this one gets. */
+export function ownPart({ streamPrefixes }: Projection, { events, position }: EventBatch): EventBatch {
+  const isOwn = ({ stream }: RecordedEvent) => streamPrefixes.some((prefix) => stream.startsWith(prefix))
+  return { events: events.filter(isOwn), position }
+}
+
+/** The streams whose events at least one of them gets. */
+export const prefixesOf = (projections: readonly Projection[]): string[] => [
+  ...new Set(projections.flatMap(({ streamPrefixes }) => streamPrefixes)),
+]

@@ -4,7 +4,7 @@ import { type Checkpoint, failureText, type ProjectionFailure, recordSkip, type 
 import { FoldFailed } from './fold.ts'
 import { createPositions } from './positions.ts'
 import type { Projection } from './projection.ts'
-import { type RebuildResult, rebuildProjection } from './rebuild.ts'
+import { type RebuildResult, rebuildProjections } from './rebuild.ts'
 import { createRunner, type Logger, type Runner, type RunnerState } from './runner.ts'
 
 export type { ProjectionFailure, Skip } from './checkpoint.ts'
@@ -147,28 +147,26 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
     if (unknown !== undefined) throw new TypeError(`there is no projection "${unknown}", only ${names.join(', ')}`)
     const either = AbortSignal.any([signal, closing.signal])
     const chosen = runners.filter(({ projection }) => wanted === null || wanted.includes(projection.name))
-    // Together, because each one spends half its time waiting for the database. One that fails stops no other.
-    const results = await Promise.allSettled(chosen.map((runner) => rebuildOne(runner, either)))
-    for (const result of results) if (result.status === 'rejected') throw result.reason
-    return results.filter((result) => result.status === 'fulfilled').map(({ value }) => value)
+    const projections = chosen.map(({ projection }) => projection)
+    const results = await rebuildProjections(projections, { store, pool }, either, async () => true)
+    const rebuilt = results.flatMap((result) => (result.status === 'fulfilled' && result.value) || [])
+    for (const { name, position } of rebuilt) {
+      positions.restarted(name, position)
+      runnerOf(name)?.wake()
+    }
+    for (const [index, result] of results.entries()) {
+      if (result.status === 'fulfilled') continue
+      const { reason } = result
+      throw reason instanceof FoldFailed ? new RebuildFailed(projections[index]?.name ?? '', reason) : reason
+    }
+    return rebuilt.map(({ position: _, ...result }) => result)
   }
 
-  async function rebuildOne(runner: Runner, signal: AbortSignal): Promise<RebuildResult> {
-    try {
-      const rebuilt = await rebuildProjection(runner.projection, { store, pool }, signal, async () => true)
-      if (rebuilt === undefined) throw new Error('a rebuild that was asked for is always due')
-      const { position, ...result } = rebuilt
-      positions.restarted(result.name, position)
-      runner.wake()
-      return result
-    } catch (error) {
-      throw error instanceof FoldFailed ? new RebuildFailed(runner.projection.name, error) : error
-    }
-  }
+  const runnerOf = (name: string) => runners.find(({ projection }) => projection.name === name)
 
   const skip: Projector['skip'] = async (name, position, decision) => {
     const skipped = await recordSkip(pool, name, position, decision)
-    if (skipped !== undefined) runners.find(({ projection }) => projection.name === name)?.wake()
+    if (skipped !== undefined) runnerOf(name)?.wake()
     return skipped
   }
 

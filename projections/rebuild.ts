@@ -1,20 +1,9 @@
 import type pg from 'pg'
-import type { RecordedEvent } from '../src/domain/event.ts'
 import type { EventBatch, EventStore } from '../src/event-store/event-store.ts'
-import { backoffMs, pause } from '../src/postgres/retry.ts'
-import { findSkip, lockCheckpoint, type ProjectionFailure, replaceCheckpoint, type Skip } from './checkpoint.ts'
-import { applyBatch, fold } from './fold.ts'
-import type { Projection } from './projection.ts'
-import {
-  acquireLock,
-  inSavepoint,
-  inTransaction,
-  isPassing,
-  openSession,
-  releaseLock,
-  type Session,
-  tryLock,
-} from './session.ts'
+import { type Builder, createBuilder } from './builder.ts'
+import { type Projection, prefixesOf } from './projection.ts'
+import { readAhead } from './read-ahead.ts'
+import { acquireLock, openSession, type Session } from './session.ts'
 
 export type RebuildResult = {
   name: string
@@ -25,194 +14,108 @@ export type RebuildResult = {
   passedOver: number
 }
 
-/** Per transaction of a rebuild. Larger batches meet the same run more often, and write it once. */
-const batchSize = 5_000
-/** Up to so many positions behind, the rest is done in the switching transaction, while the live tables wait. */
-const remainderMax = 500
-/**
- * How long the switch waits for somebody who reads the live tables, before it lets everybody pass and tries again: who
- * comes to read meanwhile waits as long. And how often, with growing pauses: some two minutes in all.
- */
-const switchLockTimeout = '250ms'
-const switchTries = 30
-/** The live tables stand still meanwhile: a store that goes away now must not make them stand still for as long. */
-const remainderTimeoutMs = 10_000
+/** Of one projection. `undefined`: it was not due any more. */
+export type Rebuilt = (RebuildResult & { position: number }) | undefined
 
 /**
- * Builds the projection's tables from the first event on, in a schema of their own, while the live tables are read and
- * written as before; then puts them in the place of the live ones, in one short transaction.
- * Interrupted, it leaves nothing but that schema, which whoever runs the projection next removes.
- * @param isDue asked when nobody else rebuilds it any more: perhaps that was enough.
- * @returns undefined when it was not due.
- * @throws FoldFailed for an event that the projection cannot take; the live tables stay.
- * @throws the signal's reason on abort.
+ * Per transaction of a rebuild. Larger batches meet the same run more often, and write it once: of 200 runs at a time,
+ * PostgreSQL's CPU per event is 20 µs with 2,000, 14 with 5,000 and 12 with 10,000, which take twice the memory.
  */
-export async function rebuildProjection(
-  projection: Projection,
+const batchSize = 5_000
+/**
+ * The rest is done in the switching transactions, while the live tables wait: no more than so many positions, or after a
+ * batch of no more than so many events, for there are stores whose positions are far apart.
+ */
+const remainderMax = 500
+/** Batches that are folded while the next one is read: the quicker projections need not wait for the slowest. */
+const batchesAtOnce = 2
+
+/**
+ * Builds the projections' tables from the first event on, in schemas of their own, while the live tables are read and
+ * written as before; then puts each in the place of the live ones, in one short transaction. The events are read once
+ * for all of them. Interrupted, it leaves nothing but those schemas, which whoever runs the projections next removes.
+ * @param isDue asked of each when nobody else rebuilds it any more: perhaps that was enough.
+ * @returns of each, in order: what was built, or why not; one that fails stops no other. FoldFailed for an event that it
+ *   cannot take; the live tables stay. The signal's reason on abort.
+ */
+export async function rebuildProjections(
+  projections: readonly Projection[],
   { store, pool }: { store: EventStore; pool: pg.Pool },
   signal: AbortSignal,
-  isDue: () => Promise<boolean>,
-): Promise<(RebuildResult & { position: number }) | undefined> {
-  const session = await openSession(pool, `runwarden rebuild ${projection.name}`)
+  isDue: (projection: Projection) => Promise<boolean>,
+): Promise<PromiseSettledResult<Rebuilt>[]> {
+  const startedAt = performance.now()
+  const sessions: Session[] = []
   try {
-    if (!(await acquireLock(session, 'rebuild', projection.name, signal))) throw signal.reason
-    if (!(await isDue())) return undefined
-    const startedAt = performance.now()
-    await makeEmptyTables(session, projection)
-    const built = await build(session, projection, store, signal)
-    const switched = await switchTables(session, projection, store, built, signal)
-    return {
-      name: projection.name,
-      events: switched.events,
-      durationMs: Math.round(performance.now() - startedAt),
-      passedOver: switched.skips.length,
-      position: switched.position,
-    }
+    const begun = await Promise.allSettled(projections.map(begin))
+    const builders = begun.flatMap((result) => (result.status === 'fulfilled' && result.value) || [])
+    const failures = await buildTogether(builders, store, signal)
+    const finished = await Promise.allSettled(builders.map((builder) => finish(builder, failures.get(builder))))
+    return begun.map((result) => {
+      if (result.status === 'rejected' || result.value === undefined) return result as PromiseSettledResult<undefined>
+      return finished[builders.indexOf(result.value)] as PromiseSettledResult<Rebuilt>
+    })
   } finally {
-    await session.close()
+    await Promise.all(sessions.map((session) => session.close()))
+  }
+
+  async function begin(projection: Projection): Promise<Builder | undefined> {
+    const session = await openSession(pool, `runwarden rebuild ${projection.name}`)
+    sessions.push(session)
+    if (!(await acquireLock(session, 'rebuild', projection.name, signal))) throw signal.reason
+    if (!(await isDue(projection))) return undefined
+    const builder = createBuilder(session, projection, store)
+    await builder.begin()
+    return builder
+  }
+
+  async function finish(builder: Builder, failure: { error: unknown } | undefined): Promise<Rebuilt> {
+    if (failure !== undefined) throw failure.error
+    const { events, position, skips } = await builder.switchOver(signal)
+    const durationMs = Math.round(performance.now() - startedAt)
+    return { name: builder.projection.name, events, durationMs, passedOver: skips.length, position }
   }
 }
 
 /**
- * Makes the tables empty in the live place, with the checkpoint before the first event: where there is nothing to keep,
- * they are filled by following the store, so that an event that cannot be taken hides nothing that came before it.
+ * Folds until so little is left that the switches can do it.
+ * @returns what stopped those that did not get there.
  */
-export async function createTables({ client }: Session, projection: Projection, store: EventStore): Promise<void> {
-  const storeId = await store.storeId()
-  await inTransaction(client, async () => {
-    const before = await lockCheckpoint(client, projection.name)
-    const skips = before.storeId === storeId ? before.skips : []
-    for (const table of projection.tables) await client.query(`DROP TABLE IF EXISTS public.${table}`)
-    await client.query(projection.ddl)
-    await replaceCheckpoint(client, projection, { position: 0, storeId, skips })
-  })
-}
-
-/** What a rebuild left when its process was killed; nothing, while a rebuild is under way. */
-export async function dropLeftovers(session: Session, projection: Projection): Promise<void> {
-  if (!(await tryLock(session, 'rebuild', projection.name))) return
+async function buildTogether(
+  builders: readonly Builder[],
+  store: EventStore,
+  signal: AbortSignal,
+): Promise<Map<Builder, { error: unknown }>> {
+  const failures = new Map<Builder, { error: unknown }>()
+  const failAll = (error: unknown) => {
+    for (const builder of builders) if (!failures.has(builder)) failures.set(builder, { error })
+  }
+  /** Of each builder, the end of what it has been given. */
+  const tails = new Map(builders.map((builder) => [builder, Promise.resolve()]))
+  const give = (builder: Builder, batch: EventBatch) => async () => {
+    if (failures.has(builder)) return
+    await builder.take(batch).catch((error: unknown) => failures.set(builder, { error }))
+  }
+  const underWay: Promise<unknown>[] = []
   try {
-    await session.client.query(`DROP SCHEMA IF EXISTS ${schemaOf(projection)} CASCADE`)
-  } finally {
-    await releaseLock(session, 'rebuild', projection.name)
-  }
-}
-
-const schemaOf = (projection: Projection) => `rebuild_${projection.name}`
-
-function makeEmptyTables({ client }: Session, projection: Projection): Promise<void> {
-  const schema = schemaOf(projection)
-  return inTransaction(client, async () => {
-    await client.query(`DROP SCHEMA IF EXISTS ${schema} CASCADE; CREATE SCHEMA ${schema}`)
-    await client.query(`SET LOCAL search_path = ${schema}`)
-    await client.query(projection.ddl)
-  })
-}
-
-/** What the tables hold, and which events they could not take. */
-type Built = { events: number; position: number; skips: Skip[] }
-
-/** Folds until so little is left that the switch can do it. */
-async function build(
-  { client }: Session,
-  projection: Projection,
-  store: EventStore,
-  signal: AbortSignal,
-): Promise<Built> {
-  const built: Built = { events: 0, position: 0, skips: [] }
-  let target = await store.head()
-  if (target <= remainderMax) return built
-  const apply = (events: readonly RecordedEvent[]) => inTransaction(client, () => foldAside(client, projection, events))
-  for await (const batch of read(projection, store, 0, signal)) {
-    await take(client, projection, store, batch, built, apply)
-    if (built.position < target) continue
-    target = await store.head()
-    if (target - built.position <= remainderMax) return built
-  }
-  throw signal.reason
-}
-
-/** @throws FoldFailed for an event that it cannot take, and of which nobody has said that it may be passed over. */
-async function take(
-  client: pg.Client,
-  projection: Projection,
-  store: EventStore,
-  batch: EventBatch,
-  built: Built,
-  apply: (events: readonly RecordedEvent[]) => Promise<void>,
-): Promise<void> {
-  const applied = async (events: readonly RecordedEvent[]) => {
-    await apply(events)
-    return true
-  }
-  const mayPassOver = async (failure: ProjectionFailure) => {
-    const skip = await findSkip(client, projection.name, failure, await store.storeId())
-    if (skip !== undefined) built.skips.push(skip)
-    return skip !== undefined
-  }
-  await applyBatch(batch, built.position, applied, mayPassOver)
-  built.events += batch.events.length
-  built.position = batch.position
-}
-
-async function foldAside(client: pg.Client, projection: Projection, events: readonly RecordedEvent[]): Promise<void> {
-  await client.query(`SET LOCAL search_path = ${schemaOf(projection)}`)
-  await fold(projection, events, client)
-}
-
-async function switchTables(
-  session: Session,
-  projection: Projection,
-  store: EventStore,
-  built: Built,
-  signal: AbortSignal,
-): Promise<Built> {
-  const storeId = await store.storeId()
-  for (let attempt = 1; ; attempt++) {
-    signal.throwIfAborted()
-    try {
-      return await inTransaction(session.client, async () => {
-        const all = await foldRemainder(session.client, projection, store, built, signal)
-        await replaceTables(session.client, projection)
-        await replaceCheckpoint(session.client, projection, { ...all, storeId })
-        return all
-      })
-    } catch (error) {
-      if (!isPassing(error) || session.lost.aborted || attempt === switchTries) throw error
+    let target = await store.head()
+    if (target <= remainderMax || builders.length === 0) return failures
+    const filter = { streamPrefixes: prefixesOf(builders.map(({ projection }) => projection)) }
+    for await (const batch of readAhead(store, { after: 0, filter, signal, batchSize })) {
+      for (const [builder, tail] of tails) tails.set(builder, tail.then(give(builder, batch)))
+      underWay.push(Promise.all(tails.values()))
+      if (underWay.length >= batchesAtOnce) await underWay.shift()
+      if (failures.size === builders.length) return failures
+      if (batch.position < target) continue
+      target = await store.head()
+      if (target - batch.position <= remainderMax || batch.events.length <= remainderMax) return failures
     }
-    await pause(backoffMs(attempt), signal)
+    signal.throwIfAborted()
+    failAll(new Error('the event store ended the subscription'))
+  } catch (error) {
+    failAll(error)
+  } finally {
+    await Promise.all(tails.values())
   }
+  return failures
 }
-
-/** With the checkpoint locked the live tables stand still, so that nothing they have is missing in the new ones. */
-async function foldRemainder(
-  client: pg.Client,
-  projection: Projection,
-  store: EventStore,
-  built: Built,
-  signal: AbortSignal,
-): Promise<Built> {
-  await lockCheckpoint(client, projection.name)
-  const bounded = AbortSignal.any([signal, AbortSignal.timeout(remainderTimeoutMs)])
-  const target = await store.head()
-  const all: Built = { ...built, skips: [...built.skips] }
-  if (target <= all.position) return all
-  const apply = (events: readonly RecordedEvent[]) => inSavepoint(client, () => foldAside(client, projection, events))
-  for await (const batch of read(projection, store, all.position, bounded)) {
-    await take(client, projection, store, batch, all, apply)
-    if (batch.position >= target) return all
-  }
-  throw bounded.reason
-}
-
-async function replaceTables(client: pg.Client, projection: Projection): Promise<void> {
-  const schema = schemaOf(projection)
-  await client.query(`SET LOCAL lock_timeout = '${switchLockTimeout}'`)
-  for (const table of projection.tables) {
-    await client.query(`DROP TABLE IF EXISTS public.${table}; ALTER TABLE ${schema}.${table} SET SCHEMA public`)
-  }
-  await client.query(`DROP SCHEMA ${schema}`)
-}
-
-const read = (projection: Projection, store: EventStore, after: number, signal: AbortSignal) =>
-  store.subscribe({ after, filter: { streamPrefixes: projection.streamPrefixes }, signal, batchSize })

@@ -14,8 +14,9 @@ import {
 import { applyBatch, FoldFailed, fold } from './fold.ts'
 import type { Positions } from './positions.ts'
 import type { Projection } from './projection.ts'
-import { createTables, dropLeftovers, rebuildProjection } from './rebuild.ts'
+import { rebuildProjections } from './rebuild.ts'
 import { acquireLock, inTransaction, isPassing, openSession, type Session } from './session.ts'
+import { createTables, dropLeftovers } from './tables.ts'
 
 /**
  * `running`: follows the store. `standby`: another process runs it. `rebuilding`: its tables are being built anew.
@@ -119,10 +120,11 @@ export function createRunner(projection: Projection, { store, pool, positions, l
     state = 'rebuilding'
     log.info({ projection: name, reason }, 'projection is built anew')
     const isDue = async () => (await reasonToRebuild()) !== undefined
-    const result = await rebuildProjection(projection, { store, pool }, signal, isDue)
-    if (result === undefined) return
-    log.info({ projection: name, reason, ...result }, 'projection was built anew')
-    positions.restarted(name, result.position)
+    const [result] = await rebuildProjections([projection], { store, pool }, signal, isDue)
+    if (result?.status === 'rejected') throw result.reason
+    if (result?.value === undefined) return
+    log.info({ projection: name, reason, ...result.value }, 'projection was built anew')
+    positions.restarted(name, result.value.position)
   }
 
   /** Tables that are missing, or made by other code or from another store, are made anew before anything else. */
