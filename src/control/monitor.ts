@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type pg from 'pg'
 import { type RunAlertKind, runAlertKinds } from '../domain/alert-events.ts'
-import { classify } from '../domain/classify.ts'
+import { verdictOf } from '../domain/classify.ts'
 import type { JudgeRun } from '../domain/decide.ts'
 import type { Actor } from '../domain/event.ts'
 import type { HostLink } from '../domain/host-link.ts'
@@ -16,6 +16,7 @@ import type { AuditLog } from './audit-log.ts'
 import { delayOrAbort } from './delay.ts'
 import { type Executed, execute } from './execute.ts'
 import type { HostDispatcher } from './host-dispatcher.ts'
+import { createLiveRuns } from './live-runs.ts'
 import type { Log } from './log.ts'
 import { ask } from './queries/ask.ts'
 import { findRuns } from './queries/runs.ts'
@@ -57,6 +58,7 @@ export function createMonitor(deps: MonitorDeps): Monitor {
   const { store, pool, host, audit, log, now } = deps
   const alerts = createAlertLog(store, actor, now)
   const calm = createAlertCalm()
+  const liveRuns = createLiveRuns(pool, host.hostId)
 
   async function run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
@@ -68,7 +70,7 @@ export function createMonitor(deps: MonitorDeps): Monitor {
   async function check(): Promise<void> {
     if (!deps.isReconciled()) return
     const open = await openAlerts(pool)
-    for (const state of await liveRuns(pool, host.hostId)) {
+    for (const state of await liveRuns()) {
       await alone(state, () => checkRun(state, open.get(state.runId) ?? []))
       open.delete(state.runId)
     }
@@ -146,7 +148,7 @@ export function createMonitor(deps: MonitorDeps): Monitor {
 /** The verdict has changed, or the policy says that the run should be killed. */
 function isNews(state: RunState, seenAt: number): boolean {
   if (limitToKillFor(state, seenAt) !== undefined) return true
-  return classify(state, seenAt, state.policy).verdict !== (state.classified?.verdict ?? 'NORMAL')
+  return verdictOf(state, seenAt, state.policy) !== (state.classified?.verdict ?? 'NORMAL')
 }
 
 function outcomeOf(executed: Executed, { reason }: PassedLimit): { outcome: string; detail: string } {
@@ -162,16 +164,6 @@ const timeless: readonly RunAlertKind[] = ['KILL_UNVERIFIED']
 function whyOver({ status, turns, phase }: RunState): string {
   if (isTerminal(status)) return `The run has ended as ${status}.`
   return turns > 0 ? `The run makes turns: ${turns} so far.` : `The run goes on, in phase ${phase}.`
-}
-
-/** Those of this host that were started and have not ended. */
-async function liveRuns(pool: pg.Pool, hostId: string): Promise<RunState[]> {
-  const rows = await ask<{ state: RunState }>(
-    pool,
-    `SELECT state FROM runs WHERE host = $1 AND status IN ('RUNNING', 'PAUSED', 'KILLING', 'KILL_UNVERIFIED')`,
-    [hostId],
-  )
-  return rows.map(({ state }) => state)
 }
 
 async function openAlerts(pool: pg.Pool): Promise<Map<RunId, RunAlertKind[]>> {

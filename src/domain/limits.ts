@@ -1,5 +1,13 @@
 import type { RunAlertKind } from './alert-events.ts'
-import { aboutPauses, type Classification, classify, evidenceOf, isInitializing, watchedMs } from './classify.ts'
+import {
+  aboutPauses,
+  type Classification,
+  classify,
+  evidenceOf,
+  isInitializing,
+  verdictOf,
+  watchedMs,
+} from './classify.ts'
 import { duration } from './duration.ts'
 import { isHeld } from './pause.ts'
 import { survivorsText } from './receipt.ts'
@@ -20,9 +28,8 @@ export type DueAlert = { kind: RunAlertKind; message: string; evidence: Evidence
 export function limitToKillFor(state: RunState, now: number): PassedLimit | undefined {
   if (isTerminal(state.status) || state.kill !== null || isHeld(state)) return undefined
   const { policy } = state
-  const verdict = classify(state, now, policy)
-  if (verdict.verdict === 'STUCK' && policy.onStuck === 'kill') {
-    return { limit: 'STUCK', reason: stuckReason(state, verdict) }
+  if (policy.onStuck === 'kill' && verdictOf(state, now, policy) === 'STUCK') {
+    return { limit: 'STUCK', reason: stuckReason(state, classify(state, now, policy)) }
   }
   if (isOverTotalTimeout(state, now) && policy.onTotalTimeout === 'kill') {
     return { limit: 'TOTAL_TIMEOUT', reason: totalTimeoutReason(state, now) }
@@ -36,14 +43,17 @@ export function limitToKillFor(state: RunState, now: number): PassedLimit | unde
  */
 export function alertsDue(state: RunState, now: number): DueAlert[] {
   if (isTerminal(state.status)) return []
+  const age = watchedMs(state, now)
+  const isWarned = age !== undefined && isInitializing(state) && age > state.policy.initializationWarningMs
+  const isStuck = verdictOf(state, now, state.policy) === 'STUCK'
+  const isUnverified = state.status === 'KILL_UNVERIFIED'
+  // As a rule, and with a thousand runs every few seconds the words would be most of the work.
+  if (!isWarned && !isStuck && !isUnverified && !isOverTotalTimeout(state, now)) return []
   const verdict = classify(state, now, state.policy)
   const { evidence } = verdict
-  const age = watchedMs(state, now)
   const due: DueAlert[] = []
-  if (age !== undefined && isInitializing(state) && age > state.policy.initializationWarningMs) {
-    due.push({ kind: 'INITIALIZATION_WARNING', message: warning(state, age), evidence })
-  }
-  if (verdict.verdict === 'STUCK') due.push({ kind: 'STUCK', message: stuckReason(state, verdict), evidence })
+  if (isWarned) due.push({ kind: 'INITIALIZATION_WARNING', message: warning(state, age), evidence })
+  if (isStuck) due.push({ kind: 'STUCK', message: stuckReason(state, verdict), evidence })
   if (isOverTotalTimeout(state, now)) {
     due.push({
       kind: 'TOTAL_TIMEOUT',
@@ -51,7 +61,7 @@ export function alertsDue(state: RunState, now: number): DueAlert[] {
       evidence: evidenceOf(state, now, age ?? 0),
     })
   }
-  if (state.status === 'KILL_UNVERIFIED') due.push({ kind: 'KILL_UNVERIFIED', message: unverified(state), evidence })
+  if (isUnverified) due.push({ kind: 'KILL_UNVERIFIED', message: unverified(state), evidence })
   return due
 }
 

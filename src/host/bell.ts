@@ -1,8 +1,18 @@
+/** What need not be heard at once is heard within this, and all that rings meanwhile together. */
+const soonMs = 200
+
 /** Wakes whoever waits for a change. Conditions are checked again by the one who waits; the bell carries nothing. */
 export class Bell {
   #waiting = new Set<() => void>()
+  #soon: NodeJS.Timeout | undefined
+
+  ringSoon(): void {
+    this.#soon ??= setTimeout(() => this.ring(), soonMs).unref()
+  }
 
   ring(): void {
+    clearTimeout(this.#soon)
+    this.#soon = undefined
     const waiting = this.#waiting
     this.#waiting = new Set()
     for (const wake of waiting) wake()

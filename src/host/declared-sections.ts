@@ -25,6 +25,11 @@ export class DeclaredSections {
     return body.type === 'CriticalSectionEntered' && this.#open.get(body.data.id)?.body === body
   }
 
+  /** Some were entered and not left, as far as the facts say. */
+  get areOpen(): boolean {
+    return this.#open.size > 0
+  }
+
   /** Those in which somebody may be. */
   open(): OpenSection[] {
     return [...this.#open.values()]

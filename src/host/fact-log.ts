@@ -21,8 +21,12 @@ const expendable: ReadonlySet<FactType> = new Set([
   ...(['CriticalSectionEntered', 'CriticalSectionExited'] as const),
 ])
 
+const isHeartbeat = ({ type }: FactBody) => type === 'HeartbeatRecorded'
+
 /** Heartbeats wait in memory for the store; past this many a run makes no new ones until some are acknowledged. */
 const unacknowledgedHeartbeatsMax = 1000
+/** Acknowledgements of heartbeats are kept on the disk for so many of them at a time. */
+const heartbeatsPerAcknowledgement = 50
 /** A journal that has grown past this is written anew without what the store already has. */
 const compactAboveBytes = 2 * 1024 * 1024
 
@@ -36,7 +40,8 @@ export type FactLogOptions = {
   clock: Clock
   /** Tests end the process here. */
   crashPoint: (name: string) => void
-  onFact: () => void
+  /** @param isUrgent false: heartbeats only, which are worth less apart than the trouble of one journey each */
+  onFact: (isUrgent: boolean) => void
 }
 
 /**
@@ -52,6 +57,7 @@ export class FactLog {
   #journalled: FactLine[]
   #emitting: Promise<unknown> = Promise.resolve()
   acknowledged: number
+  #acknowledgedOnDisk: number
   progressPosition: ProgressPosition | undefined
   /** Cleanup steps that are done. */
   readonly doneSteps = new Set<string>()
@@ -64,6 +70,7 @@ export class FactLog {
     this.#options = options
     this.#journal = journal
     this.acknowledged = Math.max(acknowledged, options.factSequence)
+    this.#acknowledgedOnDisk = acknowledged
     for (const line of lines) this.#fold(line)
     this.#journalled = lines
     this.#unacknowledged = lines.filter(({ sequence }) => sequence > this.acknowledged)
@@ -129,7 +136,7 @@ export class FactLog {
     this.#journalled.push(...lines)
     this.#unacknowledged.push(...lines)
     for (const { type } of bodies) crashPoint(`after fact ${type}`)
-    onFact()
+    onFact(!bodies.every(isHeartbeat))
     return true
   }
 
@@ -151,6 +158,7 @@ export class FactLog {
   /** Facts above `sequence` that the store does not have, in order. */
   after(sequence: number, max: number): Fact[] {
     const { hostId, runId } = this.#options
+    if (sequence >= this.lastSequence || this.#unacknowledged.length === 0) return []
     return this.#unacknowledged
       .filter((line) => line.sequence > sequence)
       .slice(0, max)
@@ -166,13 +174,20 @@ export class FactLog {
     return this.#unacknowledged.length === 0
   }
 
-  /** A crash before the number is on the disk only means that facts are offered once more. */
+  /**
+   * A crash before the number is on the disk only means that facts are offered once more. Writing it takes two waits for
+   * the disk: of heartbeats alone it is not written each time.
+   */
   async acknowledge(sequence: number): Promise<void> {
     if (sequence <= this.acknowledged) return
     this.acknowledged = Math.min(sequence, this.#nextSequence - 1)
-    this.#unacknowledged = this.#unacknowledged.filter((line) => line.sequence > this.acknowledged)
+    const [taken, left] = [this.#unacknowledged, this.#unacknowledged.filter((line) => line.sequence > sequence)]
+    this.#unacknowledged = left
+    const isFew = this.acknowledged - this.#acknowledgedOnDisk < heartbeatsPerAcknowledgement
+    if (isFew && taken.every((line) => line.sequence > sequence || isHeartbeat(line.body))) return
     if (this.#journal.isOnDisk) {
       await writeAtomically(this.#options.acknowledgedPath, JSON.stringify(this.acknowledged))
+      this.#acknowledgedOnDisk = this.acknowledged
       await this.#compact()
     }
   }

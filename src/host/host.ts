@@ -83,14 +83,14 @@ export async function createHost(options: HostOptions): Promise<Host> {
     clock,
     log,
     signal,
-    onFact: () => factBell.ring(),
+    onFact: (isUrgent) => (isUrgent ? factBell.ring() : factBell.ringSoon()),
     crashPoint: options.crashPoint ?? (() => {}),
   }
   const outputs = readOutputs(context, (runId) => runs.get(runId))
   const live = () => [...runs.values()].filter(({ mayLive }) => mayLive)
   let retaining: Promise<void> | undefined
   const disks = watchDisks({ places: options.diskPlaces ?? [], intervalMs: sampleIntervalMs, clock, signal })
-  const sampling = sampleRegularly({ live, intervalMs: sampleIntervalMs, lastLook, ...context })
+  const sampling = sampleRegularly({ live, intervalMs: sampleIntervalMs, lastLook, reader, ...context })
 
   /**
    * Opens the run and lets it live; what fails there is for the operator: the run stays on the disk as it is.
@@ -206,7 +206,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   async function close(): Promise<void> {
     closing.abort()
     await Promise.allSettled([...lives.values(), ...opening.values(), sampling, retaining, disks.done])
-    await Promise.all([...runs.values()].map((run) => run.close()))
+    await Promise.all([...runs.values()].map((run) => run.close())).finally(() => reader.rest())
     if (cgroups.ok) removeCgroupBase(cgroups.base)
   }
 

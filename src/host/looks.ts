@@ -28,7 +28,15 @@ export type Looking = {
 }
 
 type Interruption = RunEventData<'SamplingInterrupted'>
-type Moment = { wall: number; awake: number; sinceBoot: number }
+/** By each of the three clocks, in milliseconds. */
+export type Moment = { wall: number; awake: number; sinceBoot: number }
+
+/** Asking how long the machine has been up reads a file: those who look at many runs at once ask once. */
+export const momentOf = ({ clock, steady }: Looking): Moment => ({
+  wall: clock().getTime(),
+  awake: steady.awakeMs(),
+  sinceBoot: steady.sinceBootMs(),
+})
 
 /** Below this a busy machine was late, and nothing else. */
 const shortestGapMs = 5_000
@@ -59,15 +67,19 @@ export class Looks {
   /**
    * Called at the beginning of each look, before anything of what is seen is emitted: emits the gap, if there is one.
    * A crash right before that makes the gap longer, a crash right after it changes nothing: nobody gets old by it.
+   * @returns undefined: there is none, and nothing to wait for
    */
-  async begin(): Promise<void> {
-    const now = this.#now()
+  begin(now: Moment = momentOf(this.#looking)): Promise<void> | undefined {
     const gap = this.#last === undefined ? this.#sinceBefore(now.wall) : this.#sinceLast(this.#last, now)
     if (gap === undefined && this.#last === undefined && !this.#facts.has('RunStarted')) return
-    if (gap !== undefined && Math.abs(gap.gapMs) > Math.max(2 * this.#looking.intervalMs, shortestGapMs)) {
-      const body: FactBody = { type: 'SamplingInterrupted', data: { ...gap, gapMs: Math.round(gap.gapMs) } }
-      await this.#facts.emit([body], undefined, new Date(now.wall).toISOString())
-    }
+    if (gap !== undefined && Math.abs(gap.gapMs) > Math.max(2 * this.#looking.intervalMs, shortestGapMs))
+      return this.#tell(gap, now)
+    this.#last = now
+  }
+
+  async #tell(gap: Interruption, now: Moment): Promise<void> {
+    const body: FactBody = { type: 'SamplingInterrupted', data: { ...gap, gapMs: Math.round(gap.gapMs) } }
+    await this.#facts.emit([body], undefined, new Date(now.wall).toISOString())
     this.#last = now
   }
 
@@ -96,10 +108,5 @@ export class Looks {
       gapMs: now.wall - last.wall - Math.min(awake, this.#looking.intervalMs),
       cause: Math.abs(set) > Math.max(awake - this.#looking.intervalMs, asleep) ? 'clock-set' : 'suspended',
     }
-  }
-
-  #now(): Moment {
-    const { clock, steady } = this.#looking
-    return { wall: clock().getTime(), awake: steady.awakeMs(), sinceBoot: steady.sinceBootMs() }
   }
 }

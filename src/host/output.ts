@@ -54,20 +54,26 @@ export class Output {
     return output
   }
 
-  /** There is a file, so there is output, if only an empty one. */
-  get exists(): boolean {
-    return sizeOf(this.#paths.output) !== undefined
-  }
-
   /** Logical size of all output so far. */
   end(): number {
-    const size = sizeOf(this.#paths.output) ?? 0
+    return this.look() ?? this.#offsets.base
+  }
+
+  /** Takes in how long the file is now. @returns as `end`; undefined: there is no file, not even an empty one */
+  look(): number | undefined {
+    const found = sizeOf(this.#paths.output)
+    const size = found ?? 0
     if (size < this.#offsets.size && this.#offsets.rotatingTo === undefined) {
       this.#gap = `output.log shrank from ${this.#offsets.size} to ${size} bytes: the run cut it; what was not read before is lost`
       this.#offsets = { ...this.#offsets, base: this.#offsets.base + this.#offsets.size }
     }
     this.#offsets.size = size
-    return this.#offsets.base + size
+    return found === undefined ? undefined : this.#offsets.base + size
+  }
+
+  /** There is something for `tend` to do, as the last look showed. */
+  get needsTending(): boolean {
+    return this.#offsets.size > this.#capBytes || this.#gap !== undefined
   }
 
   /** Why output was lost, once per loss. */
@@ -105,10 +111,9 @@ export class Output {
 
   /** Keeps the offsets; moves the output away when it is past the cap. Call it now and then, one call at a time. */
   async tend(): Promise<void> {
-    const before = JSON.stringify(this.#offsets)
-    this.end()
+    this.look()
     if (this.#offsets.size > this.#capBytes) await this.#rotate()
-    else if (this.#gap !== undefined && before !== JSON.stringify(this.#offsets)) await this.#save()
+    else if (this.#gap !== undefined) await this.#save()
   }
 
   /** The run goes on writing to the same file (it has it open for appending), so it is copied, then cut. */

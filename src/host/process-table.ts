@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
+import { KeptFiles } from '../os/kept-files.ts'
 import { identityOf, isGone, machineIdentity, type ProcessStat, parseStat } from '../os/process-identity.ts'
 import { readKernelFile } from '../os/read-kernel-file.ts'
 
@@ -123,8 +124,8 @@ const stretchMs = 5
 
 /** Reads `/proc` for all who ask: those who ask while a reading goes on share the next one. */
 export class ProcessReader {
-  /** Markers that were read once; a process keeps its environment's marker for life, short of an exec. */
-  #markers = new Map<string, string | null>()
+  readonly #stats = new KeptFiles<number>()
+  #known = new Map<number, Known>()
   #current: Promise<unknown> = Promise.resolve()
   #next: Promise<ProcessTable> | undefined
   #serial = 0
@@ -142,19 +143,21 @@ export class ProcessReader {
 
   async #read(): Promise<ProcessTable> {
     const entries = new Map<number, ProcessEntry>()
-    const markers = new Map<string, string | null>()
+    const known = new Map<number, Known>()
     const lastPidBefore = lastPid()
     let stretchEnd = performance.now() + stretchMs
     for (const name of readdirSync('/proc')) {
-      if (!/^\d+$/.test(name)) continue
-      const entry = this.#entry(Number(name), markers)
+      const pid = Number(name)
+      if (Number.isNaN(pid)) continue
+      const entry = this.#entry(pid, known)
       if (entry !== undefined) entries.set(entry.pid, entry)
       if (performance.now() < stretchEnd) continue
       await setImmediate()
       stretchEnd = performance.now() + stretchMs
     }
-    const conclusive = this.#addNewcomers(entries, markers, lastPidBefore)
-    this.#markers = markers
+    const conclusive = this.#addNewcomers(entries, known, lastPidBefore)
+    this.#known = known
+    this.#stats.closeUnless((pid) => known.has(pid))
     this.#serial += 1
     return tableOf(entries.values(), { conclusive, serial: this.#serial })
   }
@@ -165,7 +168,7 @@ export class ProcessReader {
    * higher one). So only who ended within the last round may have left a child that nobody saw, and a round in which
    * nobody did leaves nobody out: the many short lives of a busy machine hide nothing.
    */
-  #addNewcomers(entries: Map<number, ProcessEntry>, markers: Map<string, string | null>, lastPidBefore: number) {
+  #addNewcomers(entries: Map<number, ProcessEntry>, known: Map<number, Known>, lastPidBefore: number) {
     let before = lastPidBefore
     for (let round = 0; round < roundsMax; round += 1) {
       const now = lastPid()
@@ -173,7 +176,7 @@ export class ProcessReader {
       let ended = 0
       for (let pid = before + 1; pid <= now; pid += 1) {
         if (entries.has(pid)) continue
-        const entry = this.#entry(pid, markers)
+        const entry = this.#entry(pid, known)
         if (entry === undefined || isEnding(entry)) ended += 1
         // A thread has a pid too, and a directory that is not listed; its process has been read.
         if (entry !== undefined && !isThread(pid)) entries.set(pid, entry)
@@ -184,15 +187,47 @@ export class ProcessReader {
     return false
   }
 
-  #entry(pid: number, markers: Map<string, string | null>): ProcessEntry | undefined {
-    const stat = statOrUndefined(pid)
-    if (stat === undefined) return undefined
-    const key = entryKey(stat)
-    const known = this.#markers.get(key)
-    const marker = known === undefined ? readMarker(stat) : known
-    if (known !== undefined || marker !== null || !isYoung(stat)) markers.set(key, marker)
-    return { ...stat, alive: isAlive(stat), marker }
+  #entry(pid: number, known: Map<number, Known>): ProcessEntry | undefined {
+    const text = this.#textOf(pid)
+    if (text === undefined) return undefined
+    const before = this.#known.get(pid)
+    const now = before?.text === text && isSettled(before) ? before : newsOf(text, before)
+    known.set(pid, now)
+    return now.entry
   }
+
+  #textOf(pid: number): string | undefined {
+    try {
+      return this.#stats.read(pid, () => `/proc/${pid}/stat`)
+    } catch (error) {
+      if (isGone(error)) return undefined
+      throw error
+    }
+  }
+
+  /** Closes what is kept open. The next reading opens it anew. */
+  rest(): void {
+    this.#stats.closeUnless(() => false)
+  }
+}
+
+/** What was read of a process, and what it says: of most processes each reading says the same. */
+type Known = {
+  text: string
+  entry: ProcessEntry
+  /** A process keeps its environment's marker for life, short of an exec; before its first exec it may come yet. */
+  isMarkerFinal: boolean
+}
+
+/** The same text says the same again. Whether a leader that has exited has threads that live, it does not say. */
+const isSettled = ({ entry, isMarkerFinal }: Known) => isMarkerFinal && entry.state !== 'Z'
+
+function newsOf(text: string, before: Known | undefined): Known {
+  const stat = parseStat(text)
+  const isKnown = before?.isMarkerFinal === true && before.entry.startTime === stat.startTime
+  const marker = isKnown ? before.entry.marker : readMarker(stat)
+  const isMarkerFinal = isKnown || marker !== null || !isYoung(stat)
+  return { text, entry: { ...stat, alive: isAlive(stat), marker }, isMarkerFinal }
 }
 
 function statOrUndefined(pid: number): ProcessStat | undefined {

@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, constants, fstatSync, lstatSync, openSync, readSync } from 'node:fs'
 import { z } from 'zod'
 import { sectionIdSchema, sectionKindSchema } from '../domain/critical-section.ts'
 import { redactLine } from '../domain/redact.ts'
@@ -43,6 +43,21 @@ export const lineBytesMax = 64 * 1024
 /** Read at a time, at most. */
 const readBytesMax = 4 * lineBytesMax
 
+/** Whether `readProgress` may find something: false where the file is as it was read, or is not there. */
+export function mayHaveGrown(path: string, position: ProgressPosition | undefined): boolean {
+  try {
+    const stat = lstatSync(path, { throwIfNoEntry: false })
+    if (stat === undefined) return false
+    const isKnown = position !== undefined && position.file === fileOf(stat)
+    return !stat.isFile() || stat.size !== (isKnown ? position.offset : 0)
+  } catch {
+    // What is wrong is for the one who reads it.
+    return true
+  }
+}
+
+const fileOf = ({ dev, ino }: { dev: number; ino: number }) => `${dev}:${ino}`
+
 /**
  * Reads what was appended since `position`. A file that was replaced or cut is read from its start.
  * The run can put anything in its place: only a regular file is read, and no link is followed.
@@ -60,7 +75,7 @@ export function readProgress(path: string, position: ProgressPosition | undefine
   try {
     const stat = fstatSync(fd)
     if (!stat.isFile()) return strange('it is not a regular file', position)
-    const file = `${stat.dev}:${stat.ino}`
+    const file = fileOf(stat)
     const start = position?.file === file && position.offset <= stat.size ? position.offset : 0
     const length = Math.min(stat.size - start, readBytesMax)
     if (length <= 0) return undefined

@@ -19,6 +19,9 @@ type Tally = Io & { ppid: number }
 /** What the tree of one run takes of its machine. */
 export class ResourceUsage {
   readonly #cgroup: Cgroup | null
+  /** The cgroup has no account of CPU time, or there is none. */
+  #countsTicks: boolean
+  #cpuMs: number | undefined
   #cpuTicks = new Map<string, number>()
   #cpuTicksOfGone = 0
   #io = new Map<string, Tally>()
@@ -29,13 +32,22 @@ export class ResourceUsage {
   /** @param before as the agent before this one last told it: totals never shrink */
   constructor(cgroup: Cgroup | null, before: ReadUsage) {
     this.#cgroup = cgroup
+    this.#countsTicks = cgroup?.cpuMs() === undefined
     this.#ioTotal = { read: before.ioReadBytes ?? 0, write: before.ioWriteBytes ?? 0 }
   }
 
-  /** CPU time in milliseconds: the cgroup's own account where there is one; else what the members had when last seen. */
-  cpuMs(members: Map<number, Member>): number {
-    const exact = this.#cgroup?.cpuMs()
-    if (exact !== undefined) return exact
+  /**
+   * CPU time in milliseconds: the cgroup's own account where there is one, else what the members had when last seen;
+   * undefined: they were not seen yet.
+   */
+  get cpuMs(): number | undefined {
+    if (!this.#countsTicks) this.#cpuMs = this.#cgroup?.cpuMs() ?? this.#cpuMs
+    return this.#cpuMs
+  }
+
+  /** Takes in one look: of what goes before the next one, nobody else keeps an account. */
+  see(members: Map<number, Member>): void {
+    if (!this.#countsTicks) return
     const before = this.#cpuTicks
     this.#cpuTicks = new Map()
     let ticks = 0
@@ -47,7 +59,7 @@ export class ResourceUsage {
       ticks += used
     }
     for (const used of before.values()) this.#cpuTicksOfGone += used
-    return ((ticks + this.#cpuTicksOfGone) * 1000) / ticksPerSecond
+    this.#cpuMs = ((ticks + this.#cpuTicksOfGone) * 1000) / ticksPerSecond
   }
 
   /** Of what may not be read (another account's), nothing is claimed. */

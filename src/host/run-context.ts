@@ -35,7 +35,7 @@ export type RunContext = {
   log: Log
   /** Ends supervision; runs live on. */
   signal: AbortSignal
-  onFact: () => void
+  onFact: FactLogOptions['onFact']
   crashPoint: (name: string) => void
 }
 

@@ -30,7 +30,7 @@ export function readOutputs(
     const paths = runPaths(hostDirectory, runId)
     if (run === undefined && !existsSync(paths.finished)) return undefined
     const output = run?.output ?? (await Output.open(paths, outputCapBytes))
-    return output.exists ? { output, isOver } : undefined
+    return output.look() !== undefined ? { output, isOver } : undefined
   }
 
   async function outputGrown(runId: RunId, offset: number, waiting: AbortSignal): Promise<void> {

@@ -13,6 +13,7 @@ import { killTree } from './kill-ladder.ts'
 import type { LadderLog } from './ladder-log.ts'
 import { attemptLaunch, findEarlierLaunch, type LaunchRecord, recordLaunch, type Started } from './launch.ts'
 import { type LaunchFailure, planLaunch } from './launch-plan.ts'
+import type { Moment } from './looks.ts'
 import { findOpenSections } from './open-sections.ts'
 import type { Output } from './output.ts'
 import type { Pausing } from './pausing.ts'
@@ -28,8 +29,8 @@ import { Tree } from './tree.ts'
 
 /** Nobody tells us of the end of a process that is not ours: it is looked at this often. */
 const watchIntervalMs = 500
-/** A shim of ours, or a watched file, tells; this is for the case that it did not. */
-const slowWatchIntervalMs = 30_000
+/** A shim of ours, or a watched file, tells, and so does each look at all processes; this is for the case of neither. */
+const slowWatchIntervalMs = 300_000
 
 /**
  * One run's life on this host: launch or adoption, watching, the end of its tree, cleanup. Each step asks the journals
@@ -129,6 +130,7 @@ export class Run {
   }
 
   async close(): Promise<void> {
+    this.#live?.cgroup?.rest()
     await this.facts.close()
     await this.#ladder.close()
   }
@@ -144,13 +146,13 @@ export class Run {
   }
 
   /** One look at all processes; takes no time of its own beyond that of its members. */
-  async sample(table: ProcessTable): Promise<void> {
+  async sample(table: ProcessTable, now: Moment): Promise<void> {
     if (this.#live === undefined || this.isOver) return
     const { root, cgroup, tree, telemetry } = this.#live
     const members = tree.observe(table)
     if (root !== null && !members.get(root.pid)?.entry.alive) this.#bell.ring()
     this.#pausing.hold(members, cgroup)
-    await telemetry.sample(members)
+    await telemetry.sample(members, now)
   }
 
   async #begin(): Promise<void> {

@@ -3,13 +3,15 @@ import type { RunId } from '../domain/ids.ts'
 import { Bell } from './bell.ts'
 import type { Clock, Log } from './clock.ts'
 import type { LastLook } from './last-look.ts'
-import type { ProcessTable } from './process-table.ts'
+import { type Looking, type Moment, momentOf } from './looks.ts'
+import type { ProcessReader, ProcessTable } from './process-table.ts'
 
 export type SamplingOptions = {
   /** Runs of which something may live. */
-  live(): { readonly runId: RunId; sample(table: ProcessTable): Promise<void> }[]
+  live(): { readonly runId: RunId; sample(table: ProcessTable, now: Moment): Promise<void> }[]
   intervalMs: number
-  readTable(): Promise<ProcessTable>
+  reader: Pick<ProcessReader, 'read' | 'rest'>
+  looking: Looking
   lastLook: LastLook
   clock: Clock
   log: Log
@@ -31,16 +33,19 @@ export async function sampleRegularly(options: SamplingOptions): Promise<void> {
 }
 
 /** One reading of the process table for all. */
-async function sampleAll({ live, readTable, lastLook, clock, log }: SamplingOptions): Promise<void> {
+async function sampleAll({ live, reader, lastLook, looking, clock, log }: SamplingOptions): Promise<void> {
   const runs = live()
-  if (runs.length === 0) return
+  if (runs.length === 0) return reader.rest()
   const begun = clock()
-  const table = await readTable()
+  const table = await reader.read()
+  let now = momentOf(looking)
   for (const [index, run] of runs.entries()) {
-    await run.sample(table).catch((error) => {
+    await run.sample(table, now).catch((error) => {
       log.error({ err: error, runId: run.runId }, 'a run could not be sampled; the next time follows')
     })
-    if (index % samplesAtATime === samplesAtATime - 1) await setImmediate()
+    if (index % samplesAtATime !== samplesAtATime - 1) continue
+    await setImmediate()
+    now = momentOf(looking)
   }
   // After what was seen is journalled: a crash in between makes a gap longer, never shorter.
   await lastLook.keep(begun)

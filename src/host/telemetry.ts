@@ -4,10 +4,10 @@ import type { RunEventData } from '../domain/run-events.ts'
 import type { Cgroup } from './cgroup.ts'
 import type { Clock, Log } from './clock.ts'
 import type { FactLog } from './fact-log.ts'
-import { type Looking, Looks } from './looks.ts'
+import { type Looking, Looks, type Moment, momentOf } from './looks.ts'
 import type { Member } from './membership.ts'
 import type { Output } from './output.ts'
-import { readProgress } from './progress.ts'
+import { mayHaveGrown, readProgress } from './progress.ts'
 import { ResourceUsage } from './resource-usage.ts'
 
 type Heartbeat = RunEventData<'HeartbeatRecorded'>
@@ -37,6 +37,7 @@ export class Telemetry {
   #timer: NodeJS.Timeout | undefined
   readonly #looks: Looks
   #reading: Promise<unknown> = Promise.resolve()
+  #readings = 0
   readonly #usage: ResourceUsage
   #shown = ''
   #stopped = false
@@ -86,14 +87,30 @@ export class Telemetry {
    * @returns false: there may be more than could be taken in
    */
   readProgress(): Promise<boolean> {
+    this.#readings += 1
     const read = this.#reading
       .then(() => this.#readProgress())
       .catch((error) => {
         this.#options.log.error({ err: error }, 'the progress file could not be read')
         return false
       })
+      .finally(() => {
+        this.#readings -= 1
+      })
     this.#reading = read
     return read
+  }
+
+  /** Nobody reads just now, and there is nothing to read: most runs, at most looks, have nothing to say. */
+  #hasNothingToSay(): boolean {
+    const { progress, facts } = this.#options
+    if (this.#readings > 0 || facts.sections.areOpen) return false
+    return progress === undefined || !mayHaveGrown(progress.path, facts.progressPosition)
+  }
+
+  async #lookOn(now: Moment): Promise<boolean> {
+    if (!this.#isSummed) await this.#looks.begin(now)
+    return true
   }
 
   async #readProgress(): Promise<boolean> {
@@ -131,11 +148,11 @@ export class Telemetry {
   }
 
   /** Takes in one look at the tree; says so when something changed, and at least every `heartbeatMaxIntervalMs`. */
-  async sample(members: Map<number, Member>): Promise<void> {
-    const { clock, facts } = this.#options
-    const at = clock().toISOString()
-    const isRead = await this.readProgress()
-    await this.#sampleProcesses(members)
+  async sample(members: Map<number, Member>, now: Moment = momentOf(this.#options.looking)): Promise<void> {
+    const { facts } = this.#options
+    const at = new Date(now.wall).toISOString()
+    const isRead = this.#hasNothingToSay() ? await this.#lookOn(now) : await this.readProgress()
+    await this.#sampleProcesses(members, now)
     // A run whose turns could not be read (the disk is full, say) must not pass for one without.
     if (isRead) this.#sampled = { at, factSequence: facts.lastSequence }
   }
@@ -146,32 +163,39 @@ export class Telemetry {
     return this.#sampled && { ...this.#sampled, acknowledged }
   }
 
-  async #sampleProcesses(members: Map<number, Member>): Promise<void> {
+  async #sampleProcesses(members: Map<number, Member>, now: Moment): Promise<void> {
     const { facts, output } = this.#options
     const alive = [...members.values()].filter(({ entry }) => entry.alive)
     this.#latest.processes = alive.length
-    this.#latest.cpuMs = this.#usage.cpuMs(members)
-    await output.tend()
-    const gap = output.takeGap()
-    if (gap !== undefined) this.#notices.push({ code: 'OUTPUT_GAP', detail: gap })
+    this.#usage.see(members)
     this.#readOutput()
-    if (!(this.#isDue() || this.#notices.length > 0 || this.#shown !== this.#significant())) return
+    if (output.needsTending) await this.#tendOutput()
+    if (!(this.#isDue(now) || this.#notices.length > 0 || this.#shown !== this.#significant())) return
     if (!facts.acceptsHeartbeats || this.#isSummed) return
     Object.assign(this.#latest, this.#usage.read(alive))
     if (await facts.emit([this.#heartbeat()])) this.#said()
   }
 
+  async #tendOutput(): Promise<void> {
+    const { output } = this.#options
+    await output.tend()
+    const gap = output.takeGap()
+    if (gap !== undefined) this.#notices.push({ code: 'OUTPUT_GAP', detail: gap })
+    this.#readOutput()
+  }
+
   #readOutput(): void {
     const { output } = this.#options
-    if (!output.exists) return
-    const end = output.end()
-    if (end === this.#latest.outputBytes) return
+    const end = output.look()
+    if (end === undefined || end === this.#latest.outputBytes) return
     this.#latest.outputBytes = end
     const line = output.lastLine()
     if (line !== undefined) this.#latest.lastOutput = line
   }
 
   #heartbeat(): FactBody {
+    const { cpuMs } = this.#usage
+    if (cpuMs !== undefined) this.#latest.cpuMs = cpuMs
     const notices = this.#notices.length > 0 ? { notices: this.#notices } : {}
     return { type: 'HeartbeatRecorded', data: { ...this.#latest, ...notices } }
   }
@@ -186,10 +210,10 @@ export class Telemetry {
     return JSON.stringify([processes, lastOutput, progressPercent, usage])
   }
 
-  #isDue(): boolean {
-    const { facts, clock, heartbeatMaxIntervalMs } = this.#options
+  #isDue(now: Moment): boolean {
+    const { facts, heartbeatMaxIntervalMs } = this.#options
     const last = facts.occurredAt('HeartbeatRecorded')
-    return last === undefined || clock().getTime() - Date.parse(last) >= heartbeatMaxIntervalMs
+    return last === undefined || now.wall - Date.parse(last) >= heartbeatMaxIntervalMs
   }
 
   async summary(): Promise<FactBody & { type: 'TelemetrySummarised' }> {

@@ -11,13 +11,18 @@ let buffer = Buffer.allocUnsafeSlow(64 * 1024)
 export function readKernelFile(path: string): string {
   const file = openSync(path, 'r')
   try {
-    for (let length = 0; ; ) {
-      if (length === buffer.length) buffer = Buffer.concat([buffer], 2 * buffer.length)
-      const read = readSync(file, buffer, length, buffer.length - length, null)
-      if (read === 0) return buffer.toString('latin1', 0, length)
-      length += read
-    }
+    return readOpenKernelFile(file)
   } finally {
     closeSync(file)
+  }
+}
+
+/** The same of a file that is open, from its start: the kernel writes it anew for each such reading. */
+export function readOpenKernelFile(file: number): string {
+  for (let length = 0; ; ) {
+    if (length === buffer.length) buffer = Buffer.concat([buffer], 2 * buffer.length)
+    const read = readSync(file, buffer, length, buffer.length - length, length)
+    if (read === 0) return buffer.toString('latin1', 0, length)
+    length += read
   }
 }
