@@ -3,16 +3,16 @@ import { pause } from '../postgres/retry.ts'
 import { type EncodedEvent, encodeAppend, partlyKnown, sizeOf } from './encode.ts'
 import { type AppendResult, type ExpectedRevision, StoreUnavailable, type StreamAppend } from './event-store.ts'
 import { toEvent, toRecord } from './kurrentdb-event.ts'
+import type { KurrentWriter } from './kurrentdb-group-commit.ts'
 import type { KnownStream, KnownStreams } from './kurrentdb-known-streams.ts'
 import type { KurrentReader } from './kurrentdb-reader.ts'
-import type { KurrentWriter, Write } from './kurrentdb-writer.ts'
+import type { Write } from './kurrentdb-writer.ts'
 
 export type KurrentAppender = ReturnType<typeof createKurrentAppender>
 
-type Append = { stream: string; events: EncodedEvent[]; expected: ExpectedRevision }
+type Append = { stream: string; events: EncodedEvent[]; bytes: number; expected: ExpectedRevision }
 
 type Waiting = Append & {
-  bytes: number
   resolve(result: AppendResult): void
   reject(error: unknown): void
 }
@@ -86,7 +86,7 @@ export function createKurrentAppender(reader: KurrentReader, writer: KurrentWrit
   }
 
   async function decide(append: Append): Promise<AppendResult> {
-    const { stream: name, events, expected } = append
+    const { stream: name, events, bytes, expected } = append
     const before = known.get(name)
     const stream = before ?? { last: -1, ids: new Map() }
     const records = events.map(toRecord)
@@ -107,7 +107,7 @@ export function createKurrentAppender(reader: KurrentReader, writer: KurrentWrit
           stale = true
           continue
         }
-        const written = await writer.write({ stream: name, records, last })
+        const written = await writer.write({ stream: name, records, bytes, last })
         if (written.outcome === 'written') {
           const { revision, position } = written
           for (const [index, { id }] of events.entries()) stream.ids.set(id, revision + 1 - events.length + index)

@@ -12,6 +12,7 @@ import {
   StreamTombstonedError,
   TransactionMaxSizeExceededError,
   UnavailableError,
+  UnsupportedError,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client'
 import { pause } from '../postgres/retry.ts'
@@ -189,8 +190,13 @@ const decisions = [
   StreamTombstonedError,
   MaxAppendSizeExceededError,
   TransactionMaxSizeExceededError,
+  UnsupportedError,
 ]
 const isDecision = (error: unknown) => decisions.some((decision) => error instanceof decision)
+
+/** Nothing is to be had of this server now; anything else it has said itself. */
+export const isAway = (error: unknown) =>
+  isDeadline(error) || error instanceof UnavailableError || error instanceof CancelledError
 
 const isDeadline = (error: unknown) => error instanceof CallDeadline || error instanceof DeadlineExceededError
 

@@ -88,6 +88,18 @@ export function createKurrentReader(connection: KurrentConnection) {
     }
   }
 
+  /** The events before this position, the newest first. */
+  function allBefore(position: number, maxCount: number): Promise<ResolvedEvent[]> {
+    return readAll({ fromPosition: toPosition(position), direction: BACKWARDS, maxCount })
+  }
+
+  /** @throws Error where there is none */
+  async function positionAt(stream: string, revision: number): Promise<number> {
+    const [there] = await streamPage(stream, revision, 'forwards', 1)
+    if (Number(there?.event?.revision) !== revision) throw new Error(`${stream} has no event ${revision}`)
+    return toNumber(there?.event?.position)
+  }
+
   /** What follows `after`; a read takes its first position with it. */
   async function allPage(after: number): Promise<ResolvedEvent[]> {
     const fromPosition = after === 0 ? START : toPosition(after)
@@ -146,7 +158,7 @@ export function createKurrentReader(connection: KurrentConnection) {
     return { oldestAt: at(first), newestAt: at(last) }
   }
 
-  return { head, stream, streamPage, all, storeId, ages }
+  return { head, stream, streamPage, all, allBefore, positionAt, storeId, ages }
 }
 
 async function listOf<Item>(items: AsyncIterable<Item>): Promise<Item[]> {

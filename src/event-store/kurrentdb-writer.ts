@@ -5,9 +5,13 @@ import { toNumber } from './kurrentdb-position.ts'
 export type Write = {
   stream: string
   records: EventData[]
+  /** Of data and metadata, nearly. */
+  bytes: number
   /** The revision after which it is to be written, -1 for a stream that does not exist. */
   last: number | 'stream-exists'
 }
+
+export type ExactWrite = Write & { last: number }
 
 export type Written =
   | { outcome: 'written'; revision: number; position: number }
@@ -24,7 +28,8 @@ const underWayMax = 12
 /** In one message: a second one of the same append would be one more to wait. */
 const wholeAppend = 32 * 1024 * 1024
 
-export function createKurrentWriter(connection: KurrentConnection) {
+/** Writes to one stream: the call that every server has, and that follows the leader. */
+export function createStreamWriter(connection: KurrentConnection) {
   let underWay = 0
   const waiting: (() => void)[] = []
 
@@ -33,37 +38,35 @@ export function createKurrentWriter(connection: KurrentConnection) {
    * write: the server compares their ids.
    * @throws StoreUnavailable when nothing is known of the outcome
    */
-  async function write(write: Write): Promise<Written> {
+  return async (write: Write): Promise<Written> => {
     if (underWay >= underWayMax) await new Promise<void>((resolve) => waiting.push(resolve))
     else underWay += 1
     try {
-      return await append(write)
+      return await append(connection, write)
     } finally {
       const next = waiting.shift()
       if (next === undefined) underWay -= 1
       else next()
     }
   }
-
-  async function append({ stream, records, last }: Write): Promise<Written> {
-    const options = {
-      streamState: last === 'stream-exists' ? STREAM_EXISTS : last === -1 ? NO_STREAM : BigInt(last),
-      requiresLeader: true,
-      batchAppendSize: wholeAppend,
-      deadline: connection.deadlineMs,
-    } as const
-    try {
-      const { nextExpectedRevision, position } = await connection.call((client) =>
-        client.appendToStream(stream, records, options),
-      )
-      return { outcome: 'written', revision: Number(nextExpectedRevision), position: toNumber(position) }
-    } catch (error) {
-      if (!(error instanceof WrongExpectedVersionError)) throw error
-      return { outcome: 'conflict', actual: typeof error.actualState === 'bigint' ? Number(error.actualState) : -1 }
-    }
-  }
-
-  return { write }
 }
 
-export type KurrentWriter = ReturnType<typeof createKurrentWriter>
+export type StreamWriter = ReturnType<typeof createStreamWriter>
+
+async function append(connection: KurrentConnection, { stream, records, last }: Write): Promise<Written> {
+  const options = {
+    streamState: last === 'stream-exists' ? STREAM_EXISTS : last === -1 ? NO_STREAM : BigInt(last),
+    requiresLeader: true,
+    batchAppendSize: wholeAppend,
+    deadline: connection.deadlineMs,
+  } as const
+  try {
+    const { nextExpectedRevision, position } = await connection.call((client) =>
+      client.appendToStream(stream, records, options),
+    )
+    return { outcome: 'written', revision: Number(nextExpectedRevision), position: toNumber(position) }
+  } catch (error) {
+    if (!(error instanceof WrongExpectedVersionError)) throw error
+    return { outcome: 'conflict', actual: typeof error.actualState === 'bigint' ? Number(error.actualState) : -1 }
+  }
+}

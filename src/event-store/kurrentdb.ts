@@ -1,11 +1,13 @@
 import type { EventStore } from './event-store.ts'
 import { createKurrentAppender } from './kurrentdb-appender.ts'
+import { createBatchWriter } from './kurrentdb-batch.ts'
 import { connectKurrent } from './kurrentdb-connection.ts'
+import { createGroupCommit } from './kurrentdb-group-commit.ts'
 import { createKnownStreams } from './kurrentdb-known-streams.ts'
 import { createKurrentReader } from './kurrentdb-reader.ts'
 import { setKurrentRetention } from './kurrentdb-retention.ts'
 import { createKurrentSubscriptions } from './kurrentdb-subscriptions.ts'
-import { createKurrentWriter } from './kurrentdb-writer.ts'
+import { createStreamWriter } from './kurrentdb-writer.ts'
 
 /**
  * The event store in KurrentDB (formerly EventStoreDB), 22.6 or newer. Connects on first use.
@@ -17,7 +19,8 @@ export function createKurrentEventStore(url: string): EventStore {
   const connection = connectKurrent(url)
   const reader = createKurrentReader(connection)
   const subscriptions = createKurrentSubscriptions(connection, reader)
-  const appender = createKurrentAppender(reader, createKurrentWriter(connection), createKnownStreams(reader))
+  const writer = createGroupCommit(createBatchWriter(connection, reader), createStreamWriter(connection))
+  const appender = createKurrentAppender(reader, writer, createKnownStreams(reader))
   let storeId: string | undefined
   let closed: Promise<void> | undefined
 

@@ -61,10 +61,10 @@ export function propertySuite(context: Context): void {
           for (const { events, result } of model.flatMap(({ appends }) => appends)) {
             expect(result.position).toBe(placeOf.get(events.at(-1)?.metadata.eventId ?? ''))
           }
-          await log()
         }),
         { numRuns: 40 },
       )
+      await log()
     })
   })
 }
