@@ -1,6 +1,8 @@
 import {
   closeSync,
   constants,
+  createReadStream,
+  createWriteStream,
   fstatSync,
   openSync,
   readSync,
@@ -9,7 +11,7 @@ import {
   truncateSync,
   writeSync,
 } from 'node:fs'
-import { copyFile } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
 import type { OutputChunk } from '../domain/host-link.ts'
 import { redactLine } from '../domain/redact.ts'
 import { isGone } from '../os/process-identity.ts'
@@ -21,14 +23,17 @@ type Offsets = {
   olderBase: number
   /** Size of output.log when it was last looked at; smaller later: it was cut by somebody else. */
   size: number
-  /** Half-done: output.1.log.new holds output.log up to this logical offset at least. */
+  /** Half-done: output.1.log.new holds output.log up to this logical offset at least, ... */
   rotatingTo?: number
+  /** ... from this place in it on. */
+  rotatingFrom?: number
 }
 
 /** Enough for a last line of 500 characters and the escapes around it. */
 const tailBytes = 8 * 1024
 /** Copied at a time. */
 const catchUpBytes = 1024 * 1024
+const catchUpChunksMax = 16
 
 /**
  * The output of one run: output.log, appended to by the run itself, and output.1.log with what was moved away when the
@@ -119,31 +124,42 @@ export class Output {
   /** The run goes on writing to the same file (it has it open for appending), so it is copied, then cut. */
   async #rotate(): Promise<void> {
     const copy = `${this.#paths.olderOutput}.new`
-    await copyFile(this.#paths.output, copy)
-    catchUp(this.#paths.output, copy)
-    this.#offsets.rotatingTo = this.#offsets.base + (sizeOf(copy) ?? 0)
+    const { base, size } = this.#offsets
+    // What came faster than it was moved away, or was made so large with one system call, is kept up to the cap.
+    const from = size > 2 * this.#capBytes ? size - this.#capBytes : 0
+    if (from > 0)
+      this.#gap = `${from} bytes of output were not kept: more came than two files of ${this.#capBytes} bytes hold`
+    await pipeline(
+      createReadStream(this.#paths.output, { start: from, end: size - 1 }),
+      createWriteStream(copy, { mode: 0o600 }),
+    )
+    catchUp(this.#paths.output, copy, from)
+    this.#offsets = { ...this.#offsets, rotatingTo: base + from + (sizeOf(copy) ?? 0), rotatingFrom: from }
     await this.#save()
     await this.#finishRotation()
   }
 
   /** Each step can be done again: a crash in between loses nothing and shows nothing twice. */
   async #finishRotation(): Promise<void> {
-    const { base, rotatingTo } = this.#offsets
+    const { base, rotatingTo, rotatingFrom: from = 0 } = this.#offsets
     const copy = `${this.#paths.olderOutput}.new`
     if (rotatingTo === undefined) return
     // Nothing is awaited before the new offsets: readers see all of it or nothing, and hardly any time passes between
     // the last look at the output and the cut, in which what the run writes is lost.
     const copied = sizeOf(copy)
+    let lost = 0
     if (copied !== undefined) {
       // A file that is smaller than its copy was cut before the crash.
-      if ((sizeOf(this.#paths.output) ?? 0) >= copied) {
-        catchUp(this.#paths.output, copy)
+      if ((sizeOf(this.#paths.output) ?? 0) >= from + copied) {
+        catchUp(this.#paths.output, copy, from)
+        lost = Math.max(0, (sizeOf(this.#paths.output) ?? 0) - from - (sizeOf(copy) ?? 0))
         truncateSync(this.#paths.output, 0)
       }
       renameSync(copy, this.#paths.olderOutput)
     }
-    const moved = sizeOf(this.#paths.olderOutput) ?? rotatingTo - base
-    this.#offsets = { base: base + moved, olderBase: base, size: 0 }
+    const moved = sizeOf(this.#paths.olderOutput) ?? rotatingTo - base - from
+    if (lost > 0) this.#gap = `${lost} bytes of output were lost: they came faster than it was moved away`
+    this.#offsets = { base: base + from + moved + lost, olderBase: base + from, size: 0 }
     await this.#save()
   }
 
@@ -152,12 +168,14 @@ export class Output {
   }
 }
 
-/** Appends to the copy what was written since it was made. */
-function catchUp(from: string, copy: string): void {
+/** Appends to the copy what was written since it was made. @param start where in the output the copy begins */
+function catchUp(from: string, copy: string, start: number): void {
   const file = openSync(copy, 'a', 0o600)
   try {
-    for (let done = fstatSync(file).size; ; ) {
-      const missing = readAt(from, done, catchUpBytes)
+    let done = fstatSync(file).size
+    // A run may write faster than this copies, and nobody else is served meanwhile.
+    for (let chunk = 0; chunk < catchUpChunksMax; chunk += 1) {
+      const missing = readAt(from, start + done, catchUpBytes)
       if (missing.length === 0) return
       writeSync(file, missing)
       done = fstatSync(file).size

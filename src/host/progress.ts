@@ -41,7 +41,12 @@ export type Progress = {
 /** A line may be this long; a longer one is passed over as bad. */
 export const lineBytesMax = 64 * 1024
 /** Read at a time, at most. */
-const readBytesMax = 4 * lineBytesMax
+export const readBytesMax = 4 * lineBytesMax
+/**
+ * Read at all, at most: a hundred thousand lines. A run can make its file a terabyte with one system call; of such a one
+ * only the end is read.
+ */
+export const backlogBytesMax = 64 * readBytesMax
 
 /** Whether `readProgress` may find something: false where the file is as it was read, or is not there. */
 export function mayHaveGrown(path: string, position: ProgressPosition | undefined): boolean {
@@ -60,7 +65,8 @@ const fileOf = ({ dev, ino }: { dev: number; ino: number }) => `${dev}:${ino}`
 
 /**
  * Reads what was appended since `position`. A file that was replaced or cut is read from its start.
- * The run can put anything in its place: only a regular file is read, and no link is followed.
+ * The run can put anything in its place: only a regular file is read, and no link is followed. Of what is longer than
+ * {@link backlogBytesMax} the end is read, and the rest told as a bad line.
  * @returns undefined when there is nothing new
  */
 export function readProgress(path: string, position: ProgressPosition | undefined): Progress | undefined {
@@ -76,12 +82,17 @@ export function readProgress(path: string, position: ProgressPosition | undefine
     const stat = fstatSync(fd)
     if (!stat.isFile()) return strange('it is not a regular file', position)
     const file = fileOf(stat)
-    const start = position?.file === file && position.offset <= stat.size ? position.offset : 0
+    const next = position?.file === file && position.offset <= stat.size ? position.offset : 0
+    const start = stat.size - next > backlogBytesMax ? stat.size - readBytesMax : next
     const length = Math.min(stat.size - start, readBytesMax)
     if (length <= 0) return undefined
     const buffer = Buffer.alloc(length)
     const text = buffer.subarray(0, readSync(fd, buffer, 0, length, start))
-    return parseProgress(text, file, start, stat.size)
+    const progress = parseProgress(text, file, start, stat.size)
+    if (progress !== undefined && start > next) {
+      progress.badLine = `${start - next} bytes were passed over: more than ${backlogBytesMax} at once are not read`
+    }
+    return progress
   } finally {
     closeSync(fd)
   }

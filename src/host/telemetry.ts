@@ -7,7 +7,7 @@ import type { FactLog } from './fact-log.ts'
 import { type Looking, Looks, type Moment, momentOf } from './looks.ts'
 import type { Member } from './membership.ts'
 import type { Output } from './output.ts'
-import { mayHaveGrown, readProgress } from './progress.ts'
+import { backlogBytesMax, mayHaveGrown, readBytesMax, readProgress } from './progress.ts'
 import { ResourceUsage } from './resource-usage.ts'
 
 type Heartbeat = RunEventData<'HeartbeatRecorded'>
@@ -118,7 +118,7 @@ export class Telemetry {
     if (this.#isSummed) return true
     await this.#looks.begin()
     if (progress === undefined) return true
-    for (;;) {
+    for (let taken = 0; taken < backlogBytesMax; ) {
       const read = readProgress(progress.path, facts.progressPosition)
       if (read === undefined) return this.#noteDeaths(progress.runId)
       if (read.badLine !== undefined) this.#notice('BAD_PROGRESS_LINE', read.badLine)
@@ -130,7 +130,10 @@ export class Telemetry {
       if (!(await facts.emit(bodies, read.position))) return false
       this.#said()
       if (!read.more) return true
+      taken += readBytesMax
     }
+    // It writes faster than anybody reads.
+    return false
   }
 
   /** A section ends with the process that was in it, also when the run says nothing more. */

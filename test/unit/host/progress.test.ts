@@ -1,4 +1,4 @@
-import { appendFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { lineBytesMax, readProgress } from '../../../src/host/progress.ts'
@@ -35,6 +35,16 @@ it('[R12] a line without end does not grow without bound', () => {
   expect(read?.badLine).toContain('longer than')
   appendFileSync(path, '\n{"turn":1}\n')
   expect(readProgress(path, read?.position)?.turns).toEqual([1])
+})
+
+it('[R10] [R12] of a file that one system call made a terabyte long the end is read, once', () => {
+  writeFileSync(path, '{"turn":1}\n')
+  const before = readProgress(path, undefined)
+  truncateSync(path, 1024 ** 4)
+  appendFileSync(path, '\n{"turn":9}\n')
+  const read = readProgress(path, before?.position)
+  expect(read).toMatchObject({ turns: [9], more: false, badLine: expect.stringMatching(/^\d+ bytes were passed over/) })
+  expect(readProgress(path, read?.position)).toBeUndefined()
 })
 
 it('[R12] a file that was cut or replaced is read from its start; a link or directory is not read at all', () => {
