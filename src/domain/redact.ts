@@ -30,9 +30,14 @@ const secretShapes: [RegExp, string][] = [
 export function redactText(text: string): string {
   const withoutShapes = secretShapes.reduce((shown, [shape, instead]) => shown.replace(shape, instead), text)
   return withoutShapes.replace(secretAssignment, (whole, name: string, value: string) =>
-    /^(Bearer|Basic)$/i.test(value) || value.startsWith('[redacted') ? whole : `${name}${hidden}`,
+    /^(Bearer|Basic)$/i.test(value) || value.startsWith('[redacted') || isCount(name, value)
+      ? whole
+      : `${name}${hidden}`,
   )
 }
+
+/** Such as `inputTokens: 1200`, which says what a run costs. */
+const isCount = (name: string, value: string) => /tokens\W*$/i.test(name) && /^\d{1,12}$/.test(value)
 
 /** An argv of the same length, without the values of secret-sounding options. */
 export function redactArguments(argv: readonly string[]): string[] {

@@ -33,6 +33,7 @@ describe('a recorded command line', () => {
     [['node', '--max-tokens', '5', '--author', 'ada']],
     [['ssh', 'ssh://git@github.com/a/b', 'http://localhost:4680/graphql']],
     [['claude', '-p', 'Fix the parser: it is slow.']],
+    [['sh', '-c', `echo '{"usage":{"inputTokens":1200,"cache_read_input_tokens": 90}}'`]],
   ])('shows what is none: %j', (argv) => {
     expect(redactCommand(argv)).toBe(argv.join(' '))
   })
