@@ -37,7 +37,7 @@ export function redactText(text: string): string {
 }
 
 /** Such as `inputTokens: 1200`, which says what a run costs. */
-const isCount = (name: string, value: string) => /tokens\W*$/i.test(name) && /^\d{1,12}$/.test(value)
+const isCount = (name: string, value: string) => /tokens\W*$/i.test(name) && /^\d{1,12}[}\])'"]*$/.test(value)
 
 /** An argv of the same length, without the values of secret-sounding options. */
 export function redactArguments(argv: readonly string[]): string[] {
