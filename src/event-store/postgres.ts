@@ -23,7 +23,11 @@ export type PostgresEventStoreOptions = {
  */
 export function createPostgresEventStore({ connection, pollMs = 1_000 }: PostgresEventStoreOptions): EventStore {
   const readPool = openPool(connection, { purpose: 'reads' })
-  const appending = keepConnection(connection, { purpose: 'appends', statementTimeoutMs: 10_000 })
+  const appending = keepConnection(connection, {
+    ...{ purpose: 'appends', statementTimeoutMs: 10_000 },
+    // Plans are made once, and perhaps while the tables are empty: without this they would scan them for ever.
+    sessionOptions: '-c plan_cache_mode=force_generic_plan -c enable_seqscan=off',
+  })
 
   let ended = false
   let migrated: Promise<unknown> | undefined

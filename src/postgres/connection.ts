@@ -18,6 +18,8 @@ export type PoolOptions = {
   max?: number
   /** The server gives a statement up after this. Default 30,000; 0: never. */
   statementTimeoutMs?: number
+  /** Settings of the session, such as `-c enable_seqscan=off`; a URL that has options of its own wins. */
+  sessionOptions?: string
   /** Told of a connection that broke while nobody used it. The pool opens another one by itself. */
   onConnectionLost?: (error: Error) => void
 }
@@ -35,6 +37,7 @@ export function withDefaults(connection: DatabaseConnection, options: PoolOption
     max: options.max ?? 8,
     connectionTimeoutMillis: connectTimeoutMs,
     keepAlive: true,
+    ...(options.sessionOptions !== undefined && { options: options.sessionOptions }),
     ...(statementTimeoutMs > 0 && {
       statement_timeout: statementTimeoutMs,
       query_timeout: statementTimeoutMs + answerGraceMs,
