@@ -41,6 +41,8 @@ export function runPaths(hostDirectory: string, runId: RunId) {
     worktree: inside('worktree.json'),
     /** A git directory with a configuration of ours; the run's account may read it. */
     git: inside('git'),
+    /** The run's account may write here while its workspace is salvaged. */
+    scratch: inside('scratch'),
     /** What was kept of the workspace. */
     artifacts: join(hostDirectory, 'artifacts', runId),
   }

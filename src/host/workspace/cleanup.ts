@@ -69,9 +69,12 @@ async function refuseOccupied(workspace: string): Promise<void> {
 }
 
 export async function removeWorktree(run: CleanupRun): Promise<string> {
-  const { paths, signal } = run
+  const { paths, facts, signal } = run
   const record = await readWorktree(paths)
   if (record === undefined) return 'none was made'
+  // It names commits that are nowhere else, perhaps.
+  const isKept = !run.doneSteps.has('salvage') || (facts.latest('WorkspaceSalvaged')?.keep ?? null) !== null
+  if (isKept) return 'kept, as its directory was'
   if (await isThere(paths.workspace)) return 'kept, as its directory was'
   return forgetWorktree(record, paths, accountOf(run.work), signal)
 }

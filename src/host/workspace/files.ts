@@ -1,6 +1,6 @@
 import type { LeftOut } from '../../domain/salvage.ts'
 import type { Account } from '../accounts.ts'
-import { command, failureOf } from './command.ts'
+import { type CommandOptions, type CommandResult, command, failureOf } from './command.ts'
 
 export type FilesOptions = {
   /** The workspace: a directory, no link. */
@@ -25,6 +25,8 @@ export type Chosen = {
   leftOut: LeftOut[]
   /** A repository's own directory did not fit: commits that are nowhere else may be in it. */
   lostRepository: string | undefined
+  /** Of what was left out, the files that are nowhere else, and that no .gitignore names. */
+  lost: LeftOut[]
 }
 
 const timeoutMs = 5 * 60_000
@@ -45,44 +47,52 @@ const measured = [
  */
 export async function measure(names: readonly string[] | undefined, options: FilesOptions): Promise<Entry[]> {
   if (names?.length === 0) return []
-  const { directory, account, signal } = options
   const input = names && encode(names)
   const each = ['xargs', '-0', '-r', 'sh', '-c', `exec find -P "$@" ${measured.map(quoted).join(' ')}`, 'sh']
   const argv = names === undefined ? ['find', '-P', '.', '-mindepth', '1', ...measured] : each
-  const list = () => command({ argv, account, directory, input, outputBytesMax: listBytesMax, timeoutMs, signal })
-  let listed = await list()
-  if (listed.status !== 0 && listed.ended === undefined) {
-    // A directory that its own owner cannot read. What this does not mend shows in the second attempt.
-    const open = ['chmod', '-R', 'u+rX', '--', '.']
-    await command({ argv: open, account, directory, outputBytesMax: 0, timeoutMs, signal })
-    listed = await list()
-  }
+  const listed = await list(argv, { ...options, input, outputBytesMax: listBytesMax, timeoutMs })
   if (listed.status !== 0) throw failureOf('find', listed)
   return parse(listed.stdout.toString('latin1'))
 }
 
+type ListOptions = FilesOptions & Pick<CommandOptions, 'input' | 'outputBytesMax' | 'timeoutMs'>
+
+/** Below the workspace. What its own owner cannot read is opened, and listed again. */
+export async function list(argv: readonly string[], options: ListOptions): Promise<CommandResult> {
+  const { directory, account, signal } = options
+  const listed = await command({ argv, ...options })
+  if (listed.ended !== undefined || (listed.status === 0 && !/(^|\0)U /.test(listed.stdout.toString('latin1')))) {
+    return listed
+  }
+  const open = ['chmod', '-R', 'u+rX', '--', '.']
+  // What this does not mend shows in the second attempt.
+  await command({ argv: open, account, directory, outputBytesMax: 0, timeoutMs, signal })
+  return command({ argv, ...options })
+}
+
 const quoted = (word: string) => `'${word}'`
 const encode = (names: readonly string[]) => Buffer.from(names.map((name) => `${relative(name)}\0`).join(''), 'latin1')
-/** Never an option, whatever the name begins with. */
-const relative = (name: string) => (name.startsWith('./') ? name : `./${name}`)
+/** Never an option, whatever the name begins with; a directory without a slash at its end. */
+const relative = (name: string) => (name.startsWith('./') ? name : `./${name}`).replace(/(?<=.)\/+$/, '')
 
-function parse(list: string): Entry[] {
-  return list
-    .split('\0')
-    .filter(Boolean)
-    .map((line) => {
-      const [type = '', bytes = '', ...name] = line.split(' ')
-      // A directory is kept for its own sake: a git repository with an empty one missing is none.
-      return { type, bytes: type === 'd' ? 0 : Number(bytes), name: name.join(' ') }
-    })
+/** Each once, though names may lie below each other. */
+function parse(listed: string): Entry[] {
+  const entries = new Map<string, Entry>()
+  for (const line of listed.split('\0').filter(Boolean)) {
+    const [type = '', bytes = '', ...words] = line.split(' ')
+    const name = words.join(' ')
+    // A directory is kept for its own sake: a git repository with an empty one missing is none.
+    entries.set(name, { type, bytes: type === 'd' ? 0 : Number(bytes), name })
+  }
+  return [...entries.values()]
 }
 
 /**
  * As many of the files as fit, the smallest first: those are the ones that people write. A repository's own directory
- * is taken whole or not at all, after all others.
+ * is taken whole or not at all, after all others; what is ignored, last.
  */
-export function choose(entries: readonly Entry[], maxBytes: number): Chosen {
-  const chosen: Chosen = { names: [], files: 0, bytes: 0, archiveBytes: 0, leftOut: [], lostRepository: undefined }
+export function choose(entries: readonly Entry[], maxBytes: number, isIgnored = (_name: string) => false): Chosen {
+  const chosen: Chosen = { ...empty(), leftOut: [], lostRepository: undefined, lost: [] }
   const repositories = new Map<string, Entry[]>()
   const files: Entry[] = []
   for (const entry of entries) {
@@ -91,10 +101,11 @@ export function choose(entries: readonly Entry[], maxBytes: number): Chosen {
     if (members !== undefined) members.push(entry)
     else repositories.set(repository as string, [entry])
   }
-  for (const entry of files.toSorted((a, b) => a.bytes - b.bytes)) {
+  const bySize = files.toSorted((a, b) => a.bytes - b.bytes)
+  for (const entry of bySize.filter(({ name }) => !isIgnored(name))) {
     const refused = obstacle(entry) ?? (fits([entry], chosen, maxBytes) ? undefined : 'TOO_LARGE')
     if (refused === undefined) take([entry], chosen)
-    else chosen.leftOut.push({ path: shown(entry.name), bytes: entry.bytes, reason: refused })
+    else leaveOut(entry, refused, chosen)
   }
   for (const [name, members] of repositories) {
     const whole = members.filter((entry) => obstacle(entry) !== 'SPECIAL')
@@ -106,7 +117,20 @@ export function choose(entries: readonly Entry[], maxBytes: number): Chosen {
       chosen.lostRepository ??= shown(name)
     }
   }
+  for (const entry of bySize.filter(({ name }) => isIgnored(name))) {
+    if (obstacle(entry) === undefined && fits([entry], chosen, maxBytes)) take([entry], chosen)
+    else chosen.leftOut.push({ path: shown(entry.name), bytes: entry.bytes, reason: 'IGNORED' })
+  }
   return chosen
+}
+
+const empty = () => ({ names: [], files: 0, bytes: 0, archiveBytes: 0 })
+
+function leaveOut({ type, name, bytes }: Entry, reason: LeftOut['reason'], chosen: Chosen): void {
+  const left: LeftOut = { path: shown(name), bytes, reason }
+  chosen.leftOut.push(left)
+  // A path that is too long is no file of a project: it comes of a loop.
+  if (type !== 'd' && (reason === 'TOO_LARGE' || reason === 'UNREADABLE')) chosen.lost.push(left)
 }
 
 function obstacle({ type, name }: Entry): LeftOut['reason'] | undefined {

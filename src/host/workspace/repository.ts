@@ -7,6 +7,7 @@ import { type CommandResult, command, failureOf } from './command.ts'
 import { shown } from './files.ts'
 import { type Git, gitOn } from './git.ts'
 import { gitDirectoriesOf } from './locks.ts'
+import { makeScratch, marksOf, unmark } from './unmarked-index.ts'
 import type { WorktreeRecord } from './worktree.ts'
 
 export type RepositoryOptions = {
@@ -52,19 +53,34 @@ export async function salvageRepository(
   if (said === undefined) return undefined
   const onIndex = (index: string) =>
     gitOn(paths.git, { ...places, head: said, index, workTree: workspace }, account, signal)
+  const own = join(paths.scratch, 'index')
+  makeScratch(paths.scratch, account)
   try {
-    const git = onIndex(join(places.adminDirectory, 'index'))
-    const whole = await look(git, options, places)
+    const git = await wholeIndex(join(places.adminDirectory, 'index'), own, onIndex, options)
+    const whole = git && (await look(git, options, places))
     if (whole !== undefined) return whole
     // An index that cannot be read, such as one that a kill has cut off: made anew from the commit.
-    const index = join(paths.io, 'salvage-index')
-    const anew = onIndex(index)
-    rmSync(index, { force: true })
+    rmSync(own, { force: true })
+    const anew = onIndex(own)
     const read = await anew(['read-tree', 'HEAD'])
     return read.status === 0 ? await look(anew, options, places) : undefined
   } finally {
-    rmSync(paths.git, { recursive: true, force: true })
+    for (const path of [paths.git, paths.scratch]) rmSync(path, { recursive: true, force: true })
   }
+}
+
+/** An index that hides no file from git: the repository's, or where that does, a copy. */
+async function wholeIndex(
+  from: string,
+  to: string,
+  onIndex: (index: string) => Git,
+  { account, signal }: RepositoryOptions,
+): Promise<Git | undefined> {
+  const asItIs = onIndex(from)
+  const marks = await marksOf(asItIs)
+  if (marks === undefined || marks.assumed.length + marks.skipped.length === 0) return marks && asItIs
+  const git = onIndex(to)
+  return (await unmark(marks, git, { from, to, account, signal })) ? git : undefined
 }
 
 function placesOf(workspace: string, record: WorktreeRecord | undefined): Places | undefined {

@@ -1,68 +1,75 @@
 import { constants } from 'node:fs'
-import { lstat, mkdir, open, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { RunId } from '../../domain/ids.ts'
-import { type LeftOut, leftOutNamedMax, type Salvage } from '../../domain/salvage.ts'
+import type { Salvage } from '../../domain/salvage.ts'
 import { isGone } from '../../os/process-identity.ts'
 import type { Account } from '../accounts.ts'
 import { type RunPaths, syncDirectory } from '../run-directory.ts'
-import { archive, choose, type FilesOptions, measure } from './files.ts'
+import { type KeptCommits, keepCommits } from './commits.ts'
+import { choose } from './files.ts'
+import { type KeptFiles, keepFiles } from './keep-files.ts'
+import { type Manifest, readManifest, salvageOf, writeManifest } from './manifest.ts'
 import { refuseMounts } from './remove.ts'
-import { type RepositorySalvage, salvageRepository } from './repository.ts'
-import { readWorktree } from './worktree.ts'
+import { readWorktree, type WorktreeRecord } from './worktree.ts'
 
 export type SalvageOptions = {
   runId: RunId
   paths: RunPaths
   account: Account | undefined
-  /** Of untracked files, and of the changes to tracked ones. */
+  /** Of each: untracked files, changes to tracked ones, commits. */
   maxBytes: number
   signal: AbortSignal
 }
 
 const outputTailBytes = 256 * 1024
-const namedInManifestMax = 10_000
+const keepLengthMax = 500
 
 /**
  * Keeps what a workspace that was made for a run holds and nothing else does: changes to tracked files, files that git
- * does not track, and the end of the output. It is read as the run's account, so that a workspace cannot make it look
- * at anything that the run could not have read. The bundle appears whole or not at all; one that is there is the result.
+ * does not track, commits that no ref reaches, and the end of the output. It is read as the run's account, so that a
+ * workspace cannot make it look at anything that the run could not have read. The bundle appears whole or not at all;
+ * one that is there is the result.
  * @returns undefined: there was nothing to keep
  * @throws when something could not be kept; the workspace must stay then
  */
 export async function salvageWorkspace(options: SalvageOptions): Promise<Salvage | undefined> {
   const { paths } = options
-  const manifest = join(paths.artifacts, 'manifest.json')
-  const before = await readFile(manifest, 'utf8').catch((error) => {
-    if (isGone(error)) return undefined
-    throw error
-  })
-  if (before !== undefined) return (JSON.parse(before) as { salvage: Salvage }).salvage
+  const before = await readManifest(paths.artifacts)
+  if (before !== undefined) return before
   const record = await readWorktree(paths)
   // What is mounted there may not even answer, and whoever looked at it would wait with it.
   refuseMounts(paths.workspace)
-  if (!(await hasContent(paths.workspace)) || record?.ready === false) return undefined
+  const isThere = await hasContent(paths.workspace, record !== undefined)
+  if ((!isThere && record === undefined) || record?.ready === false) return undefined
   const bundle = `${paths.artifacts}.partial`
   await rm(bundle, { recursive: true, force: true })
   await mkdir(dirname(bundle), { mode: 0o700, recursive: true })
   await mkdir(bundle, { mode: 0o700 })
-  const { salvage, leftOut } = await fill(bundle, options, record).catch(async (error) => {
+  const manifest = await fill(bundle, options, record, isThere).catch(async (error) => {
     // What was written so far is of no use, and may be what fills the disk.
     await rm(bundle, { recursive: true, force: true })
     throw error
   })
-  const content = { runId: options.runId, salvage, leftOut: leftOut.slice(0, namedInManifestMax) }
-  await writeFile(join(bundle, 'manifest.json'), `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600, flush: true })
+  const { commits, salvage } = manifest
+  if (!isThere && commits.length === 0 && salvage.keep === null) {
+    await rm(bundle, { recursive: true, force: true })
+    return undefined
+  }
+  await writeManifest(bundle, manifest)
   await syncDirectory(bundle)
   await rename(bundle, paths.artifacts)
   await syncDirectory(dirname(bundle))
-  return salvage
+  return salvageOf(manifest)
 }
 
-/** A link in the place of the workspace is not followed: what it leads to was never the run's. */
-async function hasContent(workspace: string): Promise<boolean> {
+/**
+ * A link in the place of the workspace is not followed: what it leads to was never the run's. A worktree that is empty
+ * has its index yet.
+ */
+async function hasContent(workspace: string, isWorktree: boolean): Promise<boolean> {
   try {
-    return (await lstat(workspace)).isDirectory() && (await readdir(workspace)).length > 0
+    return (await lstat(workspace)).isDirectory() && (isWorktree || (await readdir(workspace)).length > 0)
   } catch (error) {
     if (isGone(error)) return false
     // Its own account may have closed it; what is in it is looked at as that account.
@@ -74,37 +81,33 @@ async function hasContent(workspace: string): Promise<boolean> {
 async function fill(
   bundle: string,
   options: SalvageOptions,
-  record: Awaited<ReturnType<typeof readWorktree>>,
-): Promise<{ salvage: Salvage; leftOut: LeftOut[] }> {
-  const { paths, account, maxBytes, signal } = options
-  const { workspace } = paths
-  const where: FilesOptions = { directory: workspace, account, maxBytes, signal }
-  const repository = await salvageRepository({ ...options, workspace, bundle }, record)
-  const chosen = choose(await measure(namesOf(repository, record !== undefined), where), maxBytes)
-  if (chosen.names.length > 0) await archive(chosen, join(bundle, 'files.tar'), where)
+  record: WorktreeRecord | undefined,
+  isThere: boolean,
+): Promise<Manifest> {
+  const { paths, runId } = options
+  const { commits, keep }: KeptCommits =
+    record === undefined ? { commits: [], keep: null } : await keepCommits(record, { ...options, bundle })
+  const { repository, chosen, lost } = isThere ? await keepFiles({ ...options, bundle }, record) : nothing
   const outputBytes = await keepOutput(paths, join(bundle, 'output.txt'))
   const leftOut = [...chosen.leftOut, ...(repository?.ignored ?? [])]
-  const lost = chosen.lostRepository
-  const salvage: Salvage = {
-    ...{ path: paths.artifacts, branch: record?.branch ?? null, head: repository?.head ?? null },
-    ...{ patchBytes: repository?.patchBytes ?? 0, files: chosen.files, filesBytes: chosen.bytes, outputBytes },
+  const reasons = [keep, repository?.keep ?? null, ...lost]
+  return {
+    runId,
+    salvage: {
+      ...{ path: paths.artifacts, branch: record?.branch ?? null, head: repository?.head ?? null },
+      ...{ patchBytes: repository?.patchBytes ?? 0, files: chosen.files, filesBytes: chosen.bytes, outputBytes },
+      keep: reasons.filter(Boolean).join('; ').slice(0, keepLengthMax) || null,
+    },
     leftOut: {
       count: leftOut.length,
       bytes: leftOut.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
-      entries: leftOut.slice(0, leftOutNamedMax),
+      entries: leftOut,
     },
-    keep:
-      repository?.keep ??
-      (lost === undefined ? null : `the commits in ${lost} may be nowhere else, and did not fit`.slice(0, 500)),
+    commits,
   }
-  return { salvage, leftOut }
 }
 
-/** A worktree's commits are in its repository; those of a repository that the run made are below the workspace. */
-function namesOf(repository: RepositorySalvage | undefined, isWorktree: boolean): string[] | undefined {
-  if (repository === undefined) return undefined
-  return isWorktree ? repository.untracked : [...repository.untracked, '.git']
-}
+const nothing: KeptFiles = { repository: undefined, chosen: choose([], 0), lost: [] }
 
 /** @returns how much there was */
 async function keepOutput(paths: RunPaths, to: string): Promise<number> {

@@ -93,7 +93,8 @@ describe('a salvage bundle', () => {
     expect(readdirSync(restored)).not.toContain('gone.txt')
     expect(existsSync(world.workspace(run.runId))).toBe(false)
     const manifest = JSON.parse(readFileSync(join(salvaged.path, 'manifest.json'), 'utf8'))
-    expect(manifest).toMatchObject({ runId: run.runId, salvage: salvaged })
+    const { leftOut, ...rest } = salvaged
+    expect(manifest).toEqual({ runId: run.runId, salvage: rest, leftOut, commits: [] })
   })
 
   it('[M6] of a TEMPORARY workspace: its files and its own repository, commits that nobody else has included', async () => {
@@ -122,8 +123,9 @@ describe('a salvage bundle', () => {
       sh('echo small >small; head -c 900000 /dev/zero >large; head -c 90000000 /dev/zero >huge; mkfifo pipe'),
     )
     await ended(run)
-    const { files, leftOut } = await world.fact(run.runId, 'WorkspaceSalvaged')
+    const { files, leftOut, keep } = await world.fact(run.runId, 'WorkspaceSalvaged')
     expect(files).toBe(2)
+    expect(keep).toMatch(/^huge \(/)
     expect(leftOut).toEqual({
       count: 2,
       bytes: 90_000_000,
@@ -132,7 +134,8 @@ describe('a salvage bundle', () => {
         { path: 'pipe', bytes: 0, reason: 'SPECIAL' },
       ]),
     })
-    expect(existsSync(world.workspace(run.runId))).toBe(false)
+    // It is nowhere else.
+    expect(statSync(join(world.workspace(run.runId), 'huge')).size).toBe(90_000_000)
   })
 
   it('[M6] commits that do not fit and are nowhere else keep the workspace', async () => {
@@ -173,6 +176,171 @@ describe('a salvage bundle', () => {
     expect(world.kept(index.runId, 'new')).toBe('new\n')
     expect(world.kept(head.runId, 'a.txt')).toBe('two\n')
     expect(world.kept(head.runId, 'new')).toBe('new\n')
+  })
+})
+
+describe('[M6] nobody loses work: what a workspace hides is kept too', () => {
+  const inWorktree = (repository: string, branch?: string) => ({
+    ...{ env, workspace: { kind: 'GIT_WORKTREE' as const, repository, branch } },
+  })
+  const manifestOf = (runId: RunId) => JSON.parse(readFileSync(join(world.artifacts(runId), 'manifest.json'), 'utf8'))
+  const archived = (runId: RunId) =>
+    execFileSync('tar', ['-tf', join(world.artifacts(runId), 'files.tar')], { encoding: 'utf8' }).split('\n')
+
+  it('edited files that the index says to pass over (skip-worktree, assume-unchanged)', async () => {
+    const files = {
+      'a.txt': 'one\n',
+      skipped: 'one\n',
+      assumed: 'one\n',
+      both: 'one\n',
+      absent: 'one\n',
+      staged: 'one\n',
+    }
+    const repository = makeRepository(join(temporary.path, 'repository'), files)
+    const run = await world.launch(
+      sh(`
+        echo two >staged; git add staged; echo three >staged
+        git update-index --skip-worktree skipped both absent; git update-index --assume-unchanged assumed both
+        for name in skipped assumed both; do echo two >$name; done; rm absent; git status --porcelain`),
+      inWorktree(repository, 'work'),
+    )
+    await ended(run)
+    expect(await world.output(run.runId)).toBe('MM staged\n')
+    const { head } = await world.fact(run.runId, 'WorkspaceSalvaged')
+    const restored = restore(repository, run.runId, head as string)
+    const content = (name: string) => readFileSync(join(restored, name), 'utf8')
+    expect(['skipped', 'assumed', 'both', 'staged', 'absent'].map(content)).toEqual([
+      ...['two\n', 'two\n', 'two\n', 'three\n'],
+      // Passed over and not there, as all that a sparse checkout leaves out: nobody has deleted it.
+      'one\n',
+    ])
+    expect(readFileSync(join(world.artifacts(run.runId), 'staged.patch'), 'utf8')).toContain('+two')
+  })
+
+  it('commits that only the worktree names: detached, amended, rebased, stashed by a rebase, its own refs', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'))
+    const commit = (name: string) => `echo ${name} >${name}.txt; git add ${name}.txt; git commit -qm ${name}`
+    const detached = await world.launch(
+      sh(`${identity} ${commit('amended')}; git commit -q --amend -m kept; git checkout -q --detach; ${commit('first')}
+        ${commit('second')}; git update-ref refs/worktree/mine "$(git commit-tree -m own HEAD^{tree})"`),
+      inWorktree(repository, 'detached'),
+    )
+    const rebased = await world.launch(
+      sh(`${identity} git checkout -q -b side; echo side >a.txt; git commit -qam side
+        git checkout -q rebased; echo onto >a.txt; git commit -qam onto; git checkout -q side
+        echo stashed >stashed.txt; git add stashed.txt; git rebase --autostash rebased; git update-ref -d refs/heads/side`),
+      inWorktree(repository, 'rebased'),
+    )
+    // The branch goes with the worktree, and its reflog with it.
+    const undone = await world.launch(
+      sh(`${identity} ${commit('undone')}; git reset -q --hard HEAD^`),
+      inWorktree(repository),
+    )
+    const none = await world.launch(sh(`${identity} ${commit('reached')}; echo x >x`), inWorktree(repository, 'none'))
+    for (const run of [detached, rebased, undone, none]) await ended(run)
+    git(repository, 'reflog', 'expire', '--expire=now', '--all')
+    git(repository, 'gc', '--quiet', '--prune=now')
+    expect(existsSync(join(world.artifacts(none.runId), 'commits.bundle'))).toBe(false)
+    expect(manifestOf(none.runId).commits).toEqual([])
+
+    const namesOf = (runId: RunId, from: string) => {
+      const to = join(temporary.path, `of-${runId}`)
+      git(temporary.path, 'clone', '--quiet', '--no-local', from, to)
+      git(to, 'fetch', '--quiet', join(world.artifacts(runId), 'commits.bundle'), 'refs/salvage/*:refs/heads/salvage/*')
+      expect(git(to, 'fsck', '--strict')).toBe('')
+      return git(to, 'log', '--format=%s', '--branches=salvage/*', '--not', '--remotes').split('\n').toSorted()
+    }
+    expect(namesOf(detached.runId, repository)).toEqual(['amended', 'first', 'own', 'second'])
+    expect(namesOf(undone.runId, repository)).toEqual(['undone'])
+    const fromRebase = namesOf(rebased.runId, repository)
+    expect(fromRebase).toEqual(expect.arrayContaining(['side', expect.stringMatching(/^(WIP on|On) |autostash/)]))
+
+    const places = (runId: RunId) =>
+      manifestOf(runId).commits.flatMap(({ foundIn }: { foundIn: string[] }) => foundIn) as string[]
+    expect(places(detached.runId)).toEqual(expect.arrayContaining(['HEAD', 'logs/HEAD', 'refs/worktree/mine']))
+    expect(places(rebased.runId)).toEqual(expect.arrayContaining(['REBASE_HEAD', 'rebase-merge/autostash']))
+    const autostash = manifestOf(rebased.runId).commits.find(({ foundIn }: { foundIn: string[] }) =>
+      foundIn.includes('rebase-merge/autostash'),
+    )
+    expect(git(join(temporary.path, `of-${rebased.runId}`), 'show', `${autostash.id}:stashed.txt`)).toBe('stashed')
+  })
+
+  it('commits that do not fit keep the workspace and its place in the repository; so do those of a directory that is gone', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'))
+    const script = `${identity} git checkout -q --detach; head -c 3000000 /dev/urandom >big; git add big; git commit -qm big`
+    const run = await world.launch(sh(script), inWorktree(repository, 'work'))
+    const gone = await world.launch(
+      sh(`${identity} git checkout -q --detach; git commit -q --allow-empty -m gone; rm -rf "$RUNWARDEN_WORKSPACE"`),
+      inWorktree(repository, 'gone'),
+    )
+    await ended(run)
+    await ended(gone)
+    const { keep } = await world.fact(run.runId, 'WorkspaceSalvaged')
+    expect(keep).toMatch(/commits.*RUNWARDEN_SALVAGE_MAX_BYTES/)
+    expect(git(world.workspace(run.runId), 'log', '--format=%s', '-1')).toBe('big')
+    expect(git(repository, 'worktree', 'list').split('\n')).toHaveLength(2)
+    expect(manifestOf(gone.runId).commits).toEqual([
+      { id: expect.any(String), foundIn: expect.arrayContaining(['HEAD']) },
+    ])
+    git(repository, 'bundle', 'verify', '--quiet', join(world.artifacts(gone.runId), 'commits.bundle'))
+  })
+
+  it('repositories of the run’s own: in the place of the worktree’s, and below what .gitignore names', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'), { 'a.txt': 'one\n', '.gitignore': 'logs/\n' })
+    const inner = (name: string) => `git init -q ${name}; git -C ${name} config user.name Ada
+      git -C ${name} config user.email a@b; git -C ${name} commit -q --allow-empty -m ${name.replaceAll('/', '-')}`
+    const run = await world.launch(
+      sh(`mkdir logs sub; echo x >logs/x; ${inner('logs/inner')}; echo x >logs/inner/x
+        ${inner('sub/cut')}; : >sub/cut/.git/HEAD; git clone -q --bare logs/inner logs/bare.git
+        rm -f .git; ${inner('.')}; mkfifo fifo`),
+      inWorktree(repository, 'work'),
+    )
+    await ended(run)
+    const to = join(temporary.path, 'restored')
+    mkdirSync(to)
+    execFileSync('tar', ['-xf', join(world.artifacts(run.runId), 'files.tar'), '-C', to])
+    expect(git(to, 'log', '--format=%s')).toBe('.')
+    expect(git(join(to, 'logs/inner'), 'log', '--format=%s')).toBe('logs-inner')
+    expect(git(join(to, 'logs/inner'), 'status', '--porcelain')).toBe('?? x')
+    expect(git(join(to, 'logs/bare.git'), 'log', '--format=%s')).toBe('logs-inner')
+    expect(existsSync(join(to, 'sub/cut/.git/objects'))).toBe(true)
+    expect(existsSync(join(to, 'logs/x'))).toBe(false)
+    const names = archived(run.runId).filter(Boolean)
+    expect(names).toEqual([...new Set(names)])
+    // A manifest says it once.
+    const { salvage, leftOut } = manifestOf(run.runId)
+    expect(leftOut.entries).toEqual(
+      expect.arrayContaining([
+        { path: 'fifo', bytes: 0, reason: 'SPECIAL' },
+        { path: 'logs/', bytes: null, reason: 'IGNORED' },
+      ]),
+    )
+    expect(leftOut.count).toBe(leftOut.entries.length)
+    expect(salvage).not.toHaveProperty('leftOut')
+    expect((await world.fact(run.runId, 'WorkspaceSalvaged')).leftOut).toEqual(leftOut)
+    expect(existsSync(world.workspace(run.runId))).toBe(false)
+  })
+
+  it('a new file that does not fit keeps the workspace; one that git ignores does not, also in a clone', async () => {
+    const repository = makeRepository(join(temporary.path, 'repository'), { 'a.txt': 'one\n', '.gitignore': 'logs/\n' })
+    const large = (name: string) => `head -c 3000000 /dev/zero >${name}`
+    const kept = await world.launch(sh(`echo small >small; ${large('large')}`), inWorktree(repository, 'kept'))
+    const ignored = await world.launch(sh(`mkdir logs; ${large('logs/large')}`), inWorktree(repository, 'ignored'))
+    const clone = await world.launch(
+      sh(`git clone -q ${repository} clone; mkdir clone/logs; ${large('clone/logs/large')}; echo new >clone/new`),
+      { env },
+    )
+    for (const run of [kept, ignored, clone]) await ended(run)
+    const { keep } = await world.fact(kept.runId, 'WorkspaceSalvaged')
+    expect(keep).toMatch(/^large .*RUNWARDEN_SALVAGE_MAX_BYTES/)
+    expect(statSync(join(world.workspace(kept.runId), 'large')).size).toBe(3_000_000)
+    expect(archived(kept.runId)).toContain('./small')
+    expect(existsSync(world.workspace(ignored.runId))).toBe(false)
+    expect(existsSync(world.workspace(clone.runId))).toBe(false)
+    expect(archived(clone.runId)).toEqual(expect.arrayContaining(['./clone/.git/HEAD', './clone/new']))
+    expect(manifestOf(clone.runId).leftOut.entries).toEqual([
+      { path: 'clone/logs/large', bytes: 3_000_000, reason: 'IGNORED' },
+    ])
   })
 })
 
