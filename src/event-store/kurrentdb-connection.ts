@@ -221,4 +221,11 @@ export function failureOf(error: unknown): unknown {
 }
 
 const unavailable = (why: string, cause: unknown) =>
-  new StoreUnavailable(`the event store cannot be reached, or cannot write: ${why}`, { cause })
+  new StoreUnavailable(`the event store cannot be reached, or cannot write: ${inPlainWords(why)}`, { cause })
+
+/** gRPC wraps what the socket or TLS said: "14 UNAVAILABLE: No connection established. Last error: Error: …". */
+function inPlainWords(why: string): string {
+  const text = why.replace(/^.*Last error: (?:Error: )?/s, '').replace(/\.?\s*Resolution note:.*$/s, '')
+  const advice = 'EVENT_STORE_URL names the authority of its certificate with ?tlsCAFile=/path/to/ca.crt'
+  return /certificate/.test(text) ? `${text.split(';')[0]} (${advice})` : text
+}

@@ -129,6 +129,8 @@ describe.concurrent('event store in KurrentDB, when things go wrong', () => {
     ])
     const given = follow(store, { after: 'end' })
     await given.stop()
+    const refused = `: connect ECONNREFUSED 127.0.0.1:${server.endpoint.port}`
+    await expect(open().head(), 'in plain words').rejects.toThrow(new RegExp(`${refused}$`))
 
     await server.start()
     await appendAtLast(store, 's', newEvents(2), 2)
