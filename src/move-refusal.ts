@@ -1,6 +1,6 @@
 import type { MoveRefusal } from './cli/composed.ts'
 import { ConfigurationError } from './config.ts'
-import { StoreUnavailable } from './event-store/event-store.ts'
+import { StoreAccessDenied, StoreUnavailable } from './event-store/event-store.ts'
 import { ImportDiffers, StoreNotEmpty } from './event-store/history-import.ts'
 import { DamagedHistory } from './event-store/history-lines.ts'
 import { DataDirectoryError } from './os/data-directory.ts'
@@ -36,11 +36,19 @@ export function refusalOfMove(error: unknown, signal: AbortSignal, file: string 
     return refused('failure', 'Stop whoever else uses this store, empty it, and import again.')
   }
   if (error instanceof DatabaseTooNew) return refused('conflict')
-  if (error instanceof StoreUnavailable || error instanceof EmbeddedPostgresError) return refused('unavailable')
+  const isAway = [StoreUnavailable, StoreAccessDenied, EmbeddedPostgresError].some((kind) => error instanceof kind)
+  if (isAway) return refused('unavailable')
   const { code, syscall, path } = error as NodeJS.ErrnoException
+  if (code === 'EISDIR') return { type: 'refused', reason: 'usage', message: `${file} is a directory.` }
   if (code === 'ENOENT' && path === file)
     return { type: 'refused', reason: 'not-found', message: `There is no file ${file}.` }
-  if (syscall !== undefined && file !== undefined) return refused('failure')
+  if (syscall !== undefined) {
+    return {
+      type: 'refused',
+      reason: 'failure',
+      message: `${file ?? 'stdout'} cannot be read or written: ${(error as Error).message}.`,
+    }
+  }
   const { code: sqlState } = error as { code?: unknown }
   if (/^(28|3D)...$/.test(String(sqlState))) return refused('unavailable')
   throw error

@@ -102,9 +102,11 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
   // `up` goes on serving when nobody reads its log any more.
   let unwritten: Error | undefined
   if (argv[0] !== 'up' || argv.length > 1) {
-    watchOutput(deps.stdout, (error) => {
+    const onFailure = (error: Error) => {
       unwritten ??= error
-    })
+    }
+    // An export may have started a PostgreSQL.
+    watchOutput(deps.stdout, onFailure, argv[0] === 'export')
   }
   let code: number = exitCodes.ok
   try {

@@ -47,10 +47,11 @@ function write(stdout: Output, text: string): Promise<void> {
 /**
  * `runwarden events … | head` ends when head does, without a stack trace. What else fails (a full disk) is told to
  * `onFailure`, and the command goes on: what it does is no less done.
+ * @param endsByItself a broken pipe, too, is only told: the command has something to close before it ends
  */
-export function watchOutput(stdout: Output, onFailure: (error: Error) => void): void {
+export function watchOutput(stdout: Output, onFailure: (error: Error) => void, endsByItself = false): void {
   stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') process.exit()
+    if (error.code === 'EPIPE' && !endsByItself) process.exit()
     onFailure(error)
   })
 }

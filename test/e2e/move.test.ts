@@ -3,6 +3,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { type FakeKurrentDb, startFakeKurrentDb } from '../support/kurrentdb/fake-server.ts'
 import { databaseUrlOf, makeServerDirectory, markedProcesses, startTestServer } from '../support/server.ts'
 import { makeTemporaryDirectory } from '../support/temporary-directory.ts'
 import { waitUntil } from '../support/wait-until.ts'
@@ -12,14 +13,17 @@ const directory = makeServerDirectory()
 const files = makeTemporaryDirectory()
 let database: TestDatabase
 let other: TestDatabase
+let kurrentdb: FakeKurrentDb
 
 beforeAll(async () => {
   database = await createTestDatabase()
   other = await createTestDatabase()
+  kurrentdb = await startFakeKurrentDb()
 })
 afterAll(async () => {
   await directory.remove()
   files.remove()
+  await kurrentdb.stop()
   await database.drop()
   await other.drop()
 })
@@ -42,7 +46,7 @@ const listing = `{ runs(first: 100) { edges { node {
   timeline(first: 100) { edges { node { revision type at summary } } }
 } } } audit(first: 100) { edges { node { id at action decision outcome } } } }`
 
-it('[R41] a history moves to another database, and the runs that live go on with it', async () => {
+it('[R41] a history moves from PostgreSQL to KurrentDB, and the runs that live go on with it', async () => {
   const file = join(files.path, 'history.ndjson.gz')
   const before = await startTestServer({ dataDirectory: directory.path })
   const start = async (command: string[]): Promise<string> => {
@@ -67,7 +71,7 @@ it('[R41] a history moves to another database, and the runs that live go on with
   expect(await runwarden(['import', join(files.path, 'beside.ndjson')])).toMatchObject({ code: 5 })
 
   await before.stop()
-  const target = { DATABASE_URL: databaseUrlOf(database) }
+  const target = { EVENT_STORE_URL: kurrentdb.connectionString(), DATABASE_URL: databaseUrlOf(database) }
   const notFinal = await runwarden(['import', join(files.path, 'beside.ndjson')], target)
   expect(notFinal.code).toBe(5)
   expect(notFinal.stderr).toContain('--rebind')

@@ -6,8 +6,10 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type RunId, runStream, telemetryStream } from '../../../src/domain/ids.ts'
 import { ImportDiffers, StoreNotEmpty, unfinishedImport } from '../../../src/event-store/history-import.ts'
 import { DamagedHistory } from '../../../src/event-store/history-lines.ts'
+import { createKurrentEventStore } from '../../../src/event-store/kurrentdb.ts'
 import { collect } from '../../support/collect.ts'
 import { bring, check, contentOf, writeTo } from '../../support/history-world.ts'
+import { startFakeKurrentDb } from '../../support/kurrentdb/fake-server.ts'
 import { newEvent } from '../../support/new-event.ts'
 import { startProgram } from '../../support/program.ts'
 import { caughtUp, dump, newRunId, openWorld, requestedAs, type World } from '../../support/projection-world.ts'
@@ -97,6 +99,31 @@ describe('a history that moves to another store', () => {
     expect(content.map(({ revision: _, ...rest }) => rest)).toEqual(kept.map(({ revision: _, ...rest }) => rest))
     // Its heartbeats are under retention here, too.
     expect(await to.store.retire()).toBe(2)
+  })
+
+  it('[R41] goes from PostgreSQL to KurrentDB and back, and the rows are those of before', async () => {
+    const [from, back] = [await world(), await world()]
+    const kurrentdb = await startFakeKurrentDb()
+    const between = createKurrentEventStore(kurrentdb.connectionString())
+    try {
+      const ids = [newRunId(), newRunId()]
+      const random = fc.sample(fc.tuple(...ids.map(historyOf)), 1).flat()
+      await Promise.all(random.map((history, n) => from.append(ids[n] as RunId, ...history)))
+      await from.appendTo('workflow-odd', [newEvent({ text: '\u2028 "\\ 😀', nested: { list: [1, null, 1.5e300] } })])
+      await caughtUp(from, from.project())
+      await writeTo(path('there.gz'), from.store)
+      expect(await bring(path('there.gz'), between)).toBe('empty')
+      expect(await unfinishedImport(between)).toBeUndefined()
+      expect(await contentOf(between)).toEqual(await contentOf(from.store))
+      await writeTo(path('back.gz'), between)
+      expect(await bring(path('back.gz'), back.store)).toBe('empty')
+      expect(await contentOf(back.store)).toEqual(await contentOf(from.store))
+      await caughtUp(back, back.project())
+      expect(await dump(back.pool)).toEqual(await dump(from.pool))
+    } finally {
+      await between.close()
+      await kurrentdb.stop()
+    }
   })
 
   it('[R41] is done once: the same file again changes nothing', async () => {
