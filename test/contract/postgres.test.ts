@@ -3,5 +3,5 @@ import { describeEventStore } from './event-store.ts'
 
 describeEventStore('PostgreSQL', async () => {
   const { connection, drop } = await createTestDatabase()
-  return { address: { engine: 'postgres', connection }, countsEvents: true, destroy: drop }
+  return { address: { engine: 'postgres', connection }, countsEvents: true, isUsed: false, destroy: drop }
 })

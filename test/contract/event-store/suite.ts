@@ -8,11 +8,14 @@ export type StoreUnderTest = {
   address: StoreAddress
   /** Whether the engine's positions count events, so that none is left out: from 1 on. */
   countsEvents: boolean
+  /** Whether others, and earlier runs of the suite, may have left something in it. */
+  isUsed: boolean
   destroy(): Promise<void>
 }
 
 export type Context = {
   readonly address: StoreAddress
+  readonly isUsed: boolean
   /** The store as this process has it. Shared by all tests: a test has streams of its own. */
   readonly store: EventStore
   /** The same store once more, as another process would have it; closed after the test. */
@@ -34,6 +37,7 @@ export function useStore(makeStore: () => Promise<StoreUnderTest>): Context {
   let opened: EventStore[] = []
   let start = 0
   let test = 0
+  let prefix = ''
 
   const there = <Value>(value: Value | undefined): Value => {
     if (value === undefined) throw new Error('there is a store only within a test')
@@ -43,6 +47,7 @@ export function useStore(makeStore: () => Promise<StoreUnderTest>): Context {
   beforeAll(async () => {
     made = await makeStore()
     store = openStore(made.address)
+    if (made.isUsed) prefix = `t${Date.now().toString(36)}.`
   })
   beforeEach(async () => {
     test += 1
@@ -88,6 +93,9 @@ export function useStore(makeStore: () => Promise<StoreUnderTest>): Context {
       opened.push(other)
       return other
     },
-    stream: (name) => `test${test}-${name}`,
+    stream: (name) => `${prefix}test${test}-${name}`,
+    get isUsed() {
+      return there(made).isUsed
+    },
   }
 }

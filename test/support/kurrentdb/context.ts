@@ -1,6 +1,7 @@
 import type { Metadata } from '@grpc/grpc-js'
 import type { Faults } from './faults.ts'
 import type { Log, Outcome, Transaction } from './log.ts'
+import type { ServerVersion } from './node.ts'
 import { accessDenied, type Endpoint, notLeader, operationTimedOut, wrongCredentials } from './refusal.ts'
 
 /** What the handlers of one node share. */
@@ -13,6 +14,7 @@ export type Context = {
   users: Record<string, string> | undefined
   /** The server refuses an append that is larger in all. */
   maxAppendBytes: number
+  version: ServerVersion
 }
 
 /** Who asks is known, and may ask this node. @throws Refusal */

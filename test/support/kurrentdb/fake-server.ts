@@ -11,7 +11,7 @@ import type { Context } from './context.ts'
 import { createFaults, type Faults } from './faults.ts'
 import { createLog, type Log } from './log.ts'
 import { createNetwork } from './network.ts'
-import { handleFeatures, handleGossip } from './node.ts'
+import { handleFeatures, handleGossip, type ServerVersion } from './node.ts'
 import { handleRead } from './read.ts'
 import type { Endpoint } from './refusal.ts'
 
@@ -26,6 +26,8 @@ export type FakeKurrentDbOptions = {
   users?: Record<string, string>
   /** Default 1 MiB, as on a real server. */
   maxAppendBytes?: number
+  /** Which calls there are: those for many streams came with 25.1 and 26.1. Default 26.1.0. */
+  version?: ServerVersion
 }
 
 export type FakeKurrentDb = {
@@ -48,11 +50,11 @@ export type FakeKurrentDb = {
  * subscriptions to one stream, persistent subscriptions.
  */
 export async function startFakeKurrentDb(options: FakeKurrentDbOptions = {}): Promise<FakeKurrentDb> {
-  const { log = createLog(), certificates, users, maxAppendBytes = 1024 * 1024 } = options
+  const { log = createLog(), certificates, users, maxAppendBytes = 1024 * 1024, version = '26.1.0' } = options
   const faults = createFaults()
   const network = createNetwork(options.port)
   const endpoint = () => ({ host: '127.0.0.1', port: network.port })
-  const context = { log, faults, endpoint, users: certificates && users, maxAppendBytes }
+  const context = { log, faults, endpoint, users: certificates && users, maxAppendBytes, version }
   let server: Server | undefined
 
   async function start(): Promise<void> {

@@ -6,22 +6,28 @@ import shared from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/s
 import type { Context } from './context.ts'
 import type { Endpoint } from './refusal.ts'
 
+export type ServerVersion = '24.10.0' | '25.1.0' | '26.1.0'
+
 /** The server lists its methods in lower case. */
-const methods = {
+const methods = (version: ServerVersion) => ({
   'event_store.client.streams.streams': ['read', 'append', 'batchappend'],
   'event_store.client.gossip.gossip': ['read'],
-  'kurrentdb.protocol.v2.streams.streamsservice': ['appendsession', 'appendrecords'],
-}
+  'kurrentdb.protocol.v2.streams.streamsservice': {
+    '24.10.0': [],
+    '25.1.0': ['appendsession'],
+    '26.1.0': ['appendsession', 'appendrecords'],
+  }[version],
+})
 
 /** `ServerFeatures/GetSupportedMethods`: anybody may ask. */
 export const handleFeatures =
-  ({ faults }: Context) =>
+  ({ faults, version }: Context) =>
   async (_call: ServerUnaryCall<shared.Empty, unknown>, answer: sendUnaryData<features.SupportedMethods>) => {
     await faults.pass()
-    const list = Object.entries(methods).flatMap(([service, names]) =>
+    const list = Object.entries(methods(version)).flatMap(([service, names]) =>
       names.map((name) => new features.SupportedMethod().setServiceName(service).setMethodName(name)),
     )
-    answer(null, new features.SupportedMethods().setMethodsList(list).setEventStoreServerVersion('26.1.0'))
+    answer(null, new features.SupportedMethods().setMethodsList(list).setEventStoreServerVersion(version))
   }
 
 /** `Gossip/Read`: who is in the cluster, and who leads it. Anybody may ask. */
