@@ -7,7 +7,7 @@ import { delimiter, join } from 'node:path'
 import { promisify } from 'node:util'
 import { execa } from 'execa'
 import treeKill from 'tree-kill'
-import { treeCommand } from './process-trees.ts'
+import { spawnTree, treeCommand } from './process-trees.ts'
 
 const run = promisify(execFile)
 
@@ -70,11 +70,6 @@ function treeKiller(): KillPeer {
     },
     async close() {},
   }
-}
-
-function spawnTree(processes: number, env: Record<string, string>, detached: boolean): ChildProcess {
-  const [file = '', ...args] = treeCommand(processes)
-  return spawn(file, args, { detached, stdio: 'ignore', env: { ...process.env, ...env } })
 }
 
 function withExeca(): KillPeer {

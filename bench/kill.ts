@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Bench, type Figures, median, percentile } from './bench.ts'
 import { type KillPeer, openPeers } from './kill-peers.ts'
-import { endAll, survivorsOf, treeCommand, untilGrown } from './process-trees.ts'
+import { endAll, ownExitMs, survivorsOf, treeCommand, untilGrown } from './process-trees.ts'
 import { killRun, type Server, startRun, startServer } from './server.ts'
 
 /** Processes of a tree, how often we kill such a one, and how often each of the others does. */
@@ -51,8 +51,11 @@ export const kill: Bench = {
 async function measure(server: Server, processes: number, kills: number, force: boolean): Promise<Figures> {
   const receiptMs: number[] = []
   const answerMs: number[] = []
+  const ownMs: number[] = []
   let survivors = 0
   for (let n = 0; n < kills; n += 1) {
+    // In turns with what it is compared to: the machine is not the same from one minute to the next.
+    if (!force) ownMs.push(await ownExitMs(processes))
     const id = await startRun(server, treeCommand(processes))
     const members = await untilGrown(`RUNWARDEN_RUN_ID=${id}`, processes)
     const asked = performance.now()
@@ -68,6 +71,17 @@ async function measure(server: Server, processes: number, kills: number, force: 
     [`${name}P99Ms`]: percentile(receiptMs, 99),
     [`${name}AnswerP50Ms`]: median(answerMs),
     [`${name}SurvivorsCount`]: survivors,
+    ...(force ? {} : beyond(name, receiptMs, ownMs)),
+  }
+}
+
+/** What a graceful kill takes beyond what its processes do: its time, less the median of theirs. */
+function beyond(name: string, receiptMs: readonly number[], ownMs: readonly number[]): Figures {
+  const overMs = receiptMs.map((ms) => ms - median(ownMs))
+  return {
+    [`${name}OwnExitP50Ms`]: median(ownMs),
+    [`${name}OverOwnExitP50Ms`]: median(overMs),
+    [`${name}OverOwnExitP99Ms`]: percentile(overMs, 99),
   }
 }
 

@@ -1,3 +1,6 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
 import type { ProcessIdentity } from '../src/domain/process-identity.ts'
@@ -13,6 +16,26 @@ while [ "$n" -gt 1 ]; do sleep 1000 & n=$((n-1)); done
 exec sleep 1000`
 
 export const treeCommand = (processes: number) => ['sh', '-c', treeScript, String(processes)]
+
+/** Started by this process, in a group of its own or in ours. */
+export function spawnTree(processes: number, env: Record<string, string>, detached: boolean): ChildProcess {
+  const [file = '', ...args] = treeCommand(processes)
+  return spawn(file, args, { detached, stdio: 'ignore', env: { ...process.env, ...env } })
+}
+
+/** How long such a tree takes to end once each of its processes is sent SIGTERM, with nobody in between. */
+export async function ownExitMs(processes: number): Promise<number> {
+  const mark = randomUUID()
+  const child = spawnTree(processes, { RUNWARDEN_BENCH_TREE: mark }, true)
+  const exit = once(child, 'exit')
+  let left = await untilGrown(mark, processes)
+  const asked = performance.now()
+  for (const { pid } of left) process.kill(pid, 'SIGTERM')
+  for (; left.length > 0; left = living(left)) await setTimeout(1)
+  const tookMs = performance.now() - asked
+  await exit
+  return tookMs
+}
 
 /** Everybody who runs the tree's program and has this in its environment. */
 export function marked(mark: string): ProcessIdentity[] {

@@ -3,12 +3,14 @@ import {
   closeSync,
   constants,
   existsSync,
+  type FSWatcher,
   mkdirSync,
   openSync,
   readdirSync,
   readFileSync,
   rmdirSync,
   statSync,
+  watch,
   writeSync,
 } from 'node:fs'
 import { join } from 'node:path'
@@ -16,6 +18,8 @@ import { setTimeout } from 'node:timers/promises'
 import type { OutOfMemory } from '../domain/out-of-memory.ts'
 import { KeptFiles } from '../os/kept-files.ts'
 import { readKernelFile } from '../os/read-kernel-file.ts'
+import type { Bell } from './bell.ts'
+import type { Log } from './clock.ts'
 import { type Controllers, controllerFiles, openControllers } from './controllers.ts'
 
 /**
@@ -43,6 +47,18 @@ export class Cgroup {
   populated(): boolean {
     const events = readOrUndefined(join(this.path, 'cgroup.events'))
     return events !== undefined && /^populated 1$/m.test(events)
+  }
+
+  /** Rings the bell when the last member has gone. undefined: the machine has no watch left to give. */
+  watch(bell: Bell, log: Log): FSWatcher | undefined {
+    const path = join(this.path, 'cgroup.events')
+    try {
+      const watcher = watch(path, { persistent: false }, () => bell.ring())
+      return watcher.on('error', () => watcher.close())
+    } catch (error) {
+      if (!isMissing(error)) log.warn({ err: error, path }, 'a cgroup cannot be watched; it is polled')
+      return undefined
+    }
   }
 
   /** Members, those of cgroups that the run made inside included. Zombies may be missing. */

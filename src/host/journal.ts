@@ -62,20 +62,21 @@ export class Journal<Line> {
 
   /**
    * Writes the lines and, when one of them is vital, waits until they are on the disk.
+   * @param onDisk `with the next`: what is vital is forced to the disk by the next lines that are
    * @returns false: nothing was written, because the disk is full and none of the lines is vital
    */
-  append(lines: readonly Line[], vital: boolean): Promise<boolean> {
-    const done = this.#queue.then(() => this.#append(lines, vital))
+  append(lines: readonly Line[], vital: boolean, onDisk: 'now' | 'with the next' = 'now'): Promise<boolean> {
+    const done = this.#queue.then(() => this.#append(lines, vital, vital && onDisk === 'now'))
     this.#queue = done.catch(() => {})
     return done
   }
 
-  async #append(lines: readonly Line[], vital: boolean): Promise<boolean> {
+  async #append(lines: readonly Line[], vital: boolean, isForced: boolean): Promise<boolean> {
     if (this.#file === undefined) return vital
     const text = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''))
     try {
       await this.#flush()
-      this.failure = await this.#write(text, vital)
+      this.failure = await this.#write(text, vital, isForced)
       return true
     } catch (error) {
       this.failure = error as Error
@@ -89,13 +90,13 @@ export class Journal<Line> {
     for (;;) {
       const oldest = this.#unwritten[0]
       if (oldest === undefined) return
-      await this.#write(oldest, true)
+      await this.#write(oldest, true, true)
       this.#unwritten.shift()
     }
   }
 
   /** @returns why the reserve had to be used, if it had to */
-  async #write(text: Buffer, vital: boolean): Promise<Error | undefined> {
+  async #write(text: Buffer, vital: boolean, isForced: boolean): Promise<Error | undefined> {
     let shortage: Error | undefined
     try {
       await this.#reserve(text.length)
@@ -104,7 +105,7 @@ export class Journal<Line> {
       shortage = error as Error
     }
     await this.#file?.write(text, 0, text.length, this.#end)
-    if (vital) await this.#file?.datasync()
+    if (isForced) await this.#file?.datasync()
     this.#end += text.length
     return shortage
   }

@@ -58,7 +58,8 @@ class Ladder {
   async climb(): Promise<void> {
     const { ladder } = this.#run
     if (ladder.step('begun') === undefined) {
-      await ladder.write({ step: 'begun', at: ladder.kill?.requestedAt ?? this.#now() })
+      // Nothing is done before the next step, which forces this one to the disk with itself.
+      await ladder.write({ step: 'begun', at: ladder.kill?.requestedAt ?? this.#now() }, 'with the next')
     }
     await this.#settleOwnEnd()
     await deferKill(this.#run)
@@ -67,7 +68,7 @@ class Ladder {
       await this.#terminate()
       if (ladder.step('undeferred') !== undefined) this.#run.cgroup?.freeze(false)
       await this.#run.letGoOn()
-      await this.#grace()
+      return this.#killAndProve(await this.#grace())
     }
     await this.#killAndProve()
   }
@@ -117,8 +118,11 @@ class Ladder {
     }
     this.#signalEach(alive, 'SIGTERM')
     const processes = ladder.step('terminating')?.processes ?? alive.length
-    await facts.emit([{ type: 'SigtermSent', data: { processes, cause: this.#cause() } }])
-    await ladder.write({ step: 'met', processes: this.#book.processes() })
+    // Two journals, and neither waits for what the other says: a crash between them is one between signal and fact.
+    await Promise.all([
+      facts.emit([{ type: 'SigtermSent', data: { processes, cause: this.#cause() } }]),
+      ladder.write({ step: 'met', processes: this.#book.met() }),
+    ])
   }
 
   /** The last moment before the first signal. */
@@ -134,17 +138,24 @@ class Ladder {
     for (const { entry } of rootFirst) if (signalProcess(entry, signal)) this.#book.signalled(entry, signal, at)
   }
 
-  async #grace(): Promise<void> {
-    const { ladder, bell, signal } = this.#run
+  /** @returns the look that found nobody alive; undefined: one that shows more, or SIGKILL, has to follow */
+  async #grace(): Promise<TreeLook | undefined> {
+    const { ladder, bell, signal, cgroup, log } = this.#run
     const until = ladder.step('terminating')?.graceUntil
-    if (until === undefined) return
-    let pauseMs = quietPollMs
-    while (!signal.aborted && !this.#isForced() && !this.#isOver(until)) {
-      await noteExit(this.#run)
-      if (this.#isQuiet() && (await this.#look()).alive.length === 0) return
-      const leftMs = Date.parse(until) - this.#run.clock().getTime()
-      await bell.wait(Math.max(1, Math.min(pauseMs, leftMs)), signal)
-      pauseMs = Math.min(pauseMs * 1.3, gracePollMaxMs)
+    if (until === undefined) return undefined
+    const watcher = cgroup?.watch(bell, log)
+    try {
+      let pauseMs = quietPollMs
+      while (!signal.aborted && !this.#isForced() && !this.#isOver(until)) {
+        const [look] = await Promise.all([this.#isQuiet() ? this.#look() : undefined, noteExit(this.#run)])
+        if (look?.alive.length === 0) return look.conclusive && look.cgroupEmpty !== false ? look : undefined
+        const leftMs = Date.parse(until) - this.#run.clock().getTime()
+        await bell.wait(Math.max(1, Math.min(pauseMs, leftMs)), signal)
+        pauseMs = Math.min(pauseMs * 1.3, gracePollMaxMs)
+      }
+      return undefined
+    } finally {
+      watcher?.close()
     }
   }
 
@@ -154,18 +165,19 @@ class Ladder {
     return !this.#book.living().some(isRunning)
   }
 
-  async #killAndProve(): Promise<void> {
+  /** @param seen a look that began after the last signal */
+  async #killAndProve(seen?: TreeLook): Promise<void> {
     const { ladder, cgroup, signal } = this.#run
-    if (signal.aborted) return
-    if (ladder.step('proving') === undefined) {
-      await ladder.write({ step: 'proving', until: this.#later(this.#deadlines().proofDeadlineMs) })
-    }
     const lookUntil = performance.now() + lookAtLeastMs
     const emptyLooksWanted = cgroup === null ? 2 : 1
     let emptyLooks = 0
     let pauseMs = 5
-    while (!signal.aborted) {
-      const look = await this.#look()
+    for (let next = seen; !signal.aborted; next = undefined) {
+      // The deadline of what is proven by then needs no journal.
+      if (next === undefined && ladder.step('proving') === undefined) {
+        await ladder.write({ step: 'proving', until: this.#later(this.#deadlines().proofDeadlineMs) })
+      }
+      const look = next ?? (await this.#look())
       const isEmpty = look.alive.length === 0 && look.cgroupEmpty !== false
       emptyLooks = isEmpty && look.conclusive ? emptyLooks + 1 : 0
       if (emptyLooks === emptyLooksWanted) return this.#gone(look)
@@ -208,7 +220,7 @@ class Ladder {
     this.#signalEach(outside, 'SIGKILL')
     if (!isFirst) return
     await this.#sayKilled()
-    await ladder.write({ step: 'met', processes: this.#book.processes() })
+    await ladder.write({ step: 'met', processes: this.#book.met() })
   }
 
   /** After a crash between the signal and its fact nobody may be left to signal again; the fact is due all the same. */

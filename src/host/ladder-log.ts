@@ -49,9 +49,9 @@ export class LadderLog {
   }
 
   /** On a full disk and without a reserve the step is remembered in memory only, and `failure` says why. */
-  async write(line: LadderStep): Promise<void> {
+  async write(line: LadderStep, onDisk: 'now' | 'with the next' = 'now'): Promise<void> {
     this.#crashPoint(`before step ${line.step}`)
-    await this.#journal.append([line], true)
+    await this.#journal.append([line], true, onDisk)
     this.#fold(line)
     this.#crashPoint(`after step ${line.step}`)
   }

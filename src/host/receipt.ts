@@ -82,11 +82,14 @@ export class ReceiptBook {
   }
 
   processes(): ReceiptProcess[] {
-    return [...this.#known.values()].map(({ record, foundBy }) => ({
-      ...record,
-      foundBy: [...foundBy],
-      ...(record.goneAt === null ? whereItStands(record.identity.pid) : {}),
-    }))
+    return this.met().map((process) =>
+      process.goneAt === null ? { ...process, ...whereItStands(process.identity.pid) } : process,
+    )
+  }
+
+  /** The same without where those stand who are not gone: 50 of them take two milliseconds. */
+  met(): ReceiptProcess[] {
+    return [...this.#known.values()].map(({ record, foundBy }) => ({ ...record, foundBy: [...foundBy] }))
   }
 
   get count(): number {

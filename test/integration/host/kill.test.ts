@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isRunning, ProcessReader } from '../../../src/host/process-table.ts'
@@ -38,6 +38,24 @@ describe.each(['auto', 'off'] as const)('a kill, cgroups %s', (cgroups) => {
     expect(world.ofRun(run.runId).map(({ sequence }) => sequence)).toEqual(
       world.ofRun(run.runId).map((_, index) => index + 1),
     )
+  })
+
+  it('[R5] [M1] what ends on SIGTERM is proven by the look that finds nobody; where there is no cgroup, by two', async () => {
+    const run = await world.launch([
+      'sh',
+      '-c',
+      'for n in 1 2; do sleep 1000 & echo $! >>pids; done; echo $$ >>pids; wait',
+    ])
+    await world.members(run.runId, 3)
+    await world.kill(run, 'graceful')
+    const { receipt } = await world.fact(run.runId, 'TreeGone')
+    expect(receipt.checks.filter(({ passed }) => passed === false)).toEqual([])
+    expect(receipt.processes.map(({ signals }) => signals.map(({ signal }) => signal))).toEqual([
+      ...[['SIGTERM'], ['SIGTERM'], ['SIGTERM']],
+    ])
+    const ladder = readFileSync(join(world.directory(run.runId), 'ladder.jsonl'), 'utf8')
+    const steps = ladder.split('\n').flatMap((line) => /"step":"(\w+)"/.exec(line)?.[1] ?? [])
+    expect(steps).toEqual(['wanted', 'begun', 'terminating', 'met', ...(cgroups === 'off' ? ['proving'] : [])])
   })
 
   it('[R4] force goes straight to SIGKILL', async () => {

@@ -21,6 +21,16 @@ it('[R14] keeps lines in order, with room to spare for a full disk, which it giv
   expect(readFileSync(path, 'utf8')).toBe('{"n":1}\n{"n":2}\n{"n":3}\n')
 })
 
+it('[R14] what is forced to the disk with the next is written in its place, and is vital like the rest', async () => {
+  const { journal } = await Journal.open<{ n: number }>(path)
+  expect(await journal.append([{ n: 1 }], true, 'with the next')).toBe(true)
+  await journal.append([{ n: 2 }], true)
+  await journal.close()
+  const { journal: again, lines } = await Journal.open<{ n: number }>(path)
+  expect(lines).toEqual([{ n: 1 }, { n: 2 }])
+  await again.close()
+})
+
 it('[R14] a torn last line is as if it had never been, and the next line is whole', async () => {
   writeFileSync(path, '{"n":1}\n{"n":2,"text":"a long line that was cut o')
   const torn = await Journal.open<{ n: number }>(path)
