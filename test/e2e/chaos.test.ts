@@ -4,6 +4,8 @@
 //   RUNWARDEN_CHAOS_RUNS=300 npm test -- test/e2e/chaos.test.ts     the long form; one kill -9 for every five runs
 //   RUNWARDEN_CHAOS_SEED=1234 …                                        what is random is drawn from it; every failure names it
 //   RUNWARDEN_CGROUPS=off …                                            at the lower level of proof
+//   RUNWARDEN_CHAOS_STORE=kurrentdb …                                  with the events in KurrentDB, which is cut off and
+//                                                                      restarted, too (test/support/kurrentdb)
 //
 // The seed repeats what is asked for and when, not how the machine's processes take turns.
 import { randomInt } from 'node:crypto'
@@ -16,6 +18,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { RunId } from '../../src/domain/ids.ts'
 import { isTerminal } from '../../src/domain/run-state.ts'
 import type { EventStore } from '../../src/event-store/event-store.ts'
+import { createKurrentEventStore } from '../../src/event-store/kurrentdb.ts'
 import { createPostgresEventStore } from '../../src/event-store/postgres.ts'
 import { isRunning } from '../../src/host/process-table.ts'
 import { openPool } from '../../src/postgres/connection.ts'
@@ -24,6 +27,7 @@ import { disagreements, faultsOf, projectionsCaughtUp, type RunRecord, recordsOf
 import { graphql } from '../support/graphql-client.ts'
 import { killThoseOf } from '../support/host-world.ts'
 import { keptFile } from '../support/kept-file.ts'
+import { type FakeKurrentDb, startFakeKurrentDb } from '../support/kurrentdb/fake-server.ts'
 import { createRandom } from '../support/random.ts'
 import {
   allMarkedProcesses,
@@ -65,6 +69,8 @@ type Story = { kind: Kind; wish: Wish; runId: RunId; newRunId?: RunId | undefine
 
 const directory = makeServerDirectory()
 let database: TestDatabase
+/** undefined: the events are in the database. */
+let kurrentdb: FakeKurrentDb | undefined
 let store: EventStore
 let pool: pg.Pool
 let server: TestServer | undefined
@@ -73,7 +79,11 @@ const over = new AbortController()
 
 beforeAll(async () => {
   database = await createTestDatabase()
-  store = createPostgresEventStore({ connection: database.connection })
+  if (process.env.RUNWARDEN_CHAOS_STORE === 'kurrentdb') kurrentdb = await startFakeKurrentDb()
+  store =
+    kurrentdb === undefined
+      ? createPostgresEventStore({ connection: database.connection })
+      : createKurrentEventStore(kurrentdb.connectionString())
   pool = openPool(database.connection, { purpose: 'test' })
 })
 afterAll(async () => {
@@ -81,6 +91,7 @@ afterAll(async () => {
   killThoseOf(directory.path)
   await directory.remove()
   await store?.close()
+  await kurrentdb?.stop()
   await pool?.end()
   await database?.drop()
 })
@@ -89,6 +100,7 @@ const options = () => ({
   dataDirectory: directory.path,
   env: {
     DATABASE_URL: databaseUrlOf(database),
+    ...(kurrentdb && { EVENT_STORE_URL: kurrentdb.connectionString() }),
     RUNWARDEN_CAPACITY: '1000',
     RUNWARDEN_CGROUPS: process.env.RUNWARDEN_CGROUPS ?? 'auto',
   },
@@ -106,10 +118,20 @@ async function crashAgainAndAgain(): Promise<void> {
     } else {
       server = await startTestServer(options())
       await delay(random.below(spreadMs))
+      if (kurrentdb !== undefined) await trouble(kurrentdb, random)
       await server.crash()
     }
   }
   server = await startTestServer(options())
+}
+
+/** Cuts it off around some append, and now and then takes it away for a while. */
+async function trouble(kurrentdb: FakeKurrentDb, random: ReturnType<typeof createRandom>): Promise<void> {
+  kurrentdb.faults.strikeAppend(random.chance(0.5) ? 'after-commit' : 'before-commit', kurrentdb.cut)
+  if (random.chance(0.5)) return
+  await kurrentdb.stop()
+  await delay(random.below(spreadMs))
+  await kurrentdb.start()
 }
 
 /** What is read of each mutation's answer. */
