@@ -8,6 +8,7 @@ import { openEvents } from './open-events.ts'
 import { prepareDataDirectory } from './os/data-directory.ts'
 import { type Claim, claimDataDirectory } from './os/ownership.ts'
 import { isGone } from './os/process-identity.ts'
+import { takesConnections } from './postgres/connect.ts'
 import { type PreparedPostgres, prepareEmbeddedPostgres } from './postgres/embedded.ts'
 import type { Shutdown } from './shutdown.ts'
 
@@ -85,8 +86,8 @@ async function embeddedConnection(
   if (claim.ok) {
     const postgres = await prepared.start()
     shutdown.add('PostgreSQL', () => postgres.stop())
-  } else if (claim.by?.url === undefined) {
-    throw new StoreUnavailable(`${claim.message} Its PostgreSQL is not there yet.`)
+  } else if (!(await takesConnections(prepared.connection.host))) {
+    throw new StoreUnavailable(`${claim.message} Its PostgreSQL takes no connections yet: try again.`)
   }
   return prepared.connection
 }

@@ -3,7 +3,9 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { allProjections } from '../../../projections/all.ts'
 import { type RunId, runStream, telemetryStream } from '../../../src/domain/ids.ts'
+import { type EventStore, StoreUnavailable } from '../../../src/event-store/event-store.ts'
 import { ImportDiffers, StoreNotEmpty, unfinishedImport } from '../../../src/event-store/history-import.ts'
 import { DamagedHistory } from '../../../src/event-store/history-lines.ts'
 import { createKurrentEventStore } from '../../../src/event-store/kurrentdb.ts'
@@ -102,7 +104,7 @@ describe('a history that moves to another store', () => {
   })
 
   it('[R41] goes from PostgreSQL to KurrentDB and back, and the rows are those of before', async () => {
-    const [from, back] = [await world(), await world()]
+    const [from, back, there] = [await world(), await world(), await world()]
     const kurrentdb = await startFakeKurrentDb()
     const between = createKurrentEventStore(kurrentdb.connectionString())
     try {
@@ -112,9 +114,20 @@ describe('a history that moves to another store', () => {
       await from.appendTo('workflow-odd', [newEvent({ text: '\u2028 "\\ 😀', nested: { list: [1, null, 1.5e300] } })])
       await caughtUp(from, from.project())
       await writeTo(path('there.gz'), from.store)
-      expect(await bring(path('there.gz'), between)).toBe('empty')
+      const cutOff: EventStore = {
+        ...between,
+        async appendAll(appends) {
+          await between.appendAll(appends.slice(0, appends.length / 2))
+          throw new StoreUnavailable('cut off')
+        },
+      }
+      await expect(bring(path('there.gz'), cutOff)).rejects.toThrow(StoreUnavailable)
+      expect(await unfinishedImport(between)).toContain('unfinished import')
+      expect(await bring(path('there.gz'), between)).toBe('begun')
       expect(await unfinishedImport(between)).toBeUndefined()
       expect(await contentOf(between)).toEqual(await contentOf(from.store))
+      await caughtUp({ store: between }, there.project(allProjections, between))
+      expect(await dump(there.pool)).toEqual(await dump(from.pool))
       await writeTo(path('back.gz'), between)
       expect(await bring(path('back.gz'), back.store)).toBe('empty')
       expect(await contentOf(back.store)).toEqual(await contentOf(from.store))
