@@ -29,9 +29,14 @@ const runsAtOnce = 200
 /**
  * What a fleet of agents leaves behind: runs of 20 to 60 turns with a heartbeat a minute, most of them completed, one
  * in ten killed (asked for by a person, or stuck in initialization and killed by the monitor). The same at every call.
+ * @param onWave called now and then, with how many events there are by then; goes on when it resolves
  * @returns how many events there are now; the run of most events.
  */
-export async function writeHistory(store: EventStore, events: number): Promise<{ events: number; longestRun: RunId }> {
+export async function writeHistory(
+  store: EventStore,
+  events: number,
+  onWave?: (written: number) => Promise<void>,
+): Promise<{ events: number; longestRun: RunId }> {
   let written = 0
   let longest = { run: '' as RunId, events: 0 }
   await append(store, workflows.map(defined))
@@ -49,6 +54,7 @@ export async function writeHistory(store: EventStore, events: number): Promise<{
     wave.sort((a, b) => a.at - b.at)
     await append(store, wave)
     written += wave.length
+    await onWave?.(written)
   }
   return { events: written, longestRun: longest.run }
 }

@@ -3,10 +3,11 @@ import { parseArgs } from 'node:util'
 import { append } from './append.ts'
 import { type Bench, type BenchResult, machine } from './bench.ts'
 import { cleanup } from './cleanup.ts'
+import { growth } from './growth.ts'
 import { kill } from './kill.ts'
 import { monitor } from './monitor.ts'
 
-const benches: readonly Bench[] = [append, kill, cleanup, monitor]
+const benches: readonly Bench[] = [append, growth, kill, cleanup, monitor]
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })
