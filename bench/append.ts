@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
+import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -28,7 +29,7 @@ export const append: Bench = {
     try {
       const postgres = await startEmbeddedPostgres({ dataDirectory })
       try {
-        return await measure(postgres.connection)
+        return await measure(postgres.connection, dataDirectory)
       } finally {
         await postgres.stop()
       }
@@ -48,9 +49,10 @@ type Round = {
   nodeInsert: number
   pgbench: number
   pgbenchPrepared: number
+  fdatasync: number
 }
 
-async function measure(connection: DatabaseConnection) {
+async function measure(connection: DatabaseConnection, directory: string) {
   const store = createPostgresEventStore({ connection })
   const client = openPool(connection, { purpose: 'bench', max: 1 })
   const emmett = await openBestEmmett(connection)
@@ -78,6 +80,7 @@ async function measure(connection: DatabaseConnection) {
         pgbenchPrepared: await pgbenchs('prepared'),
         nodeInsert: (await drive(1, roundMs, () => insertFromNode(client))).perSecond,
         emmettOne: (await emmetts(1)).perSecond,
+        fdatasync: syncsPerSecond(join(directory, 'fdatasync'), roundMs / 2),
       })
     }
 
@@ -99,6 +102,8 @@ async function measure(connection: DatabaseConnection) {
           oneCallerPerSecond: medianOf((round) => round.emmettOne),
           poolConnections: emmett.connections,
         },
+        // What the disk allows one caller who waits for it each time.
+        fdatasync: { oneCallerPerSecond: medianOf((round) => round.fdatasync) },
         // The same row from Node: what is left of the distance to pgbench is the language's, not the store's.
         nodeInsert: { oneCallerPerSecond: medianOf((round) => round.nodeInsert) },
         ...(pgbench !== undefined && {
@@ -109,6 +114,7 @@ async function measure(connection: DatabaseConnection) {
       ratios: {
         emmett: ratio('emmett, 128 callers', (round) => round.many.perSecond / round.emmettMany),
         emmettOneCaller: ratio('emmett, one caller', (round) => round.one.perSecond / round.emmettOne),
+        fdatasync: ratio('fdatasync', (round) => round.one.perSecond / round.fdatasync),
         nodeInsert: ratio('nodeInsert', (round) => round.one.perSecond / round.nodeInsert),
         ...(pgbench !== undefined && {
           pgbench: ratio('pgbench', (round) => round.one.perSecond / round.pgbench),
@@ -159,6 +165,26 @@ const heartbeat = (): NewEvent => ({
     occurredAt: new Date().toISOString(),
   },
 })
+
+/** A page of 8 KiB, written over and over in place and synced, as a log's is. */
+function syncsPerSecond(path: string, ms: number): number {
+  const page = randomBytes(8 * 1024)
+  const pages = 128
+  const file = openSync(path, 'w')
+  try {
+    for (let index = 0; index < pages; index += 1) writeSync(file, page)
+    fdatasyncSync(file)
+    let count = 0
+    const started = performance.now()
+    for (; performance.now() - started < ms; count += 1) {
+      writeSync(file, page, 0, page.length, (count % pages) * page.length)
+      fdatasyncSync(file)
+    }
+    return count / ((performance.now() - started) / 1000)
+  } finally {
+    closeSync(file)
+  }
+}
 
 /** A plain table with the columns and the indexes that an event needs. */
 async function makePeerTable(pool: pg.Pool): Promise<void> {
