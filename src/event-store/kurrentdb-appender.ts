@@ -99,13 +99,17 @@ export function createKurrentAppender(reader: KurrentReader, writer: KurrentWrit
         if (stale) await known.refresh(name, stream, actual)
         read ||= stale
         stale = false
-        const earlier = await earlierResult(append, stream)
+        const earlier = knownOf(append, stream) === 'all' ? await earlierResult(append, stream) : undefined
         if (earlier !== undefined) return earlier
-        const last = placeFor(expected, stream.last)
+        const isPartlyKnown = knownOf(append, stream) === 'some'
+        const last = isPartlyKnown ? undefined : placeFor(expected, stream.last)
         if (last === undefined) {
-          if (read) return { outcome: 'wrong-expected-revision', expected, actual: stream.last }
-          stale = true
-          continue
+          if (!read) {
+            stale = true
+            continue
+          }
+          if (isPartlyKnown) throw partlyKnown(name, events.length)
+          return { outcome: 'wrong-expected-revision', expected, actual: stream.last }
         }
         const written = await writer.write({ stream: name, records, bytes, last })
         if (written.outcome === 'written') {
@@ -132,15 +136,12 @@ export function createKurrentAppender(reader: KurrentReader, writer: KurrentWrit
     throw new Error(`an append to ${name} lost the race for its stream ${racesMax} times in a row`)
   }
 
-  /** What the same append got when it was made before. @throws Error when some of its events are known, not all */
+  /** What the same append got when it was made before; undefined when nothing of that is left. */
   async function earlierResult(
     { stream: name, events }: Append,
     stream: KnownStream,
   ): Promise<AppendResult | undefined> {
-    const ids = events.filter(({ id }) => stream.ids.has(id))
-    const revision = stream.ids.get(events.at(-1)?.id ?? '')
-    if (ids.length === 0) return undefined
-    if (ids.length < events.length || revision === undefined) throw partlyKnown(name, events.length)
+    const revision = stream.ids.get(events.at(-1)?.id ?? '') ?? -1
     const [there] = await reader.streamPage(name, revision, 'forwards', 1)
     const event = there && toEvent(there)
     if (event?.revision === revision) {
@@ -163,6 +164,12 @@ export function createKurrentAppender(reader: KurrentReader, writer: KurrentWrit
       })
     },
   }
+}
+
+function knownOf({ events }: Append, stream: KnownStream): 'all' | 'some' | 'none' {
+  const count = events.filter(({ id }) => stream.ids.has(id)).length
+  if (count === 0) return 'none'
+  return count === events.length ? 'all' : 'some'
 }
 
 /**

@@ -216,6 +216,8 @@ export function failureOf(error: unknown): unknown {
       { cause: error },
     )
   }
+  // Ours, of what the server sent: no other answer would come of another try.
+  if (error instanceof RangeError || error instanceof TypeError || error instanceof SyntaxError) return error
   if (isCommandError(error as Error) && bugCodes.includes(code ?? 0)) return error
   return unavailable(message, error)
 }

@@ -4,6 +4,7 @@ import { failureOf, type KurrentConnection } from './kurrentdb-connection.ts'
 import { type FeedBatch, openFeed } from './kurrentdb-feed.ts'
 import type { KurrentReader } from './kurrentdb-reader.ts'
 import { createTail, type Tail } from './tail.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 /**
  * All subscriptions of a process. Each one catches up by a subscription of its own at the server, with its filter;
@@ -210,15 +211,4 @@ async function persistently<Result>(work: () => Promise<Result>, signal: AbortSi
     }
   }
   return undefined
-}
-
-async function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result | undefined> {
-  const { promise: aborted, resolve } = Promise.withResolvers<undefined>()
-  const onAbort = () => resolve(undefined)
-  signal.addEventListener('abort', onAbort)
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

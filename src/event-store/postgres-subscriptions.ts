@@ -4,6 +4,7 @@ import type { EventBatch, SubscribeOptions } from './event-store.ts'
 import { listen } from './postgres-listener.ts'
 import type { Reader } from './postgres-reader.ts'
 import { createTail, type Page, type Tail } from './tail.ts'
+import { unlessAborted } from './unless-aborted.ts'
 
 export type Subscriptions = ReturnType<typeof createSubscriptions>
 
@@ -179,15 +180,4 @@ async function persistently<Result>(work: () => Promise<Result>, signal: AbortSi
     }
   }
   return undefined
-}
-
-async function unlessAborted<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result | undefined> {
-  const { promise: aborted, resolve } = Promise.withResolvers<undefined>()
-  const onAbort = () => resolve(undefined)
-  signal.addEventListener('abort', onAbort)
-  try {
-    return await Promise.race([work, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
-  }
 }

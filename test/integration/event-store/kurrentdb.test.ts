@@ -125,4 +125,14 @@ describe.concurrent('event store in KurrentDB', () => {
     expect(await store.append('run-1', [event], 'any')).toEqual({ ...first, duplicate: true })
     expect(await store.append('run-1', [event], 1_500)).toEqual({ ...first, duplicate: true })
   })
+
+  it('[R14] knows the whole of an append that another process has made in parts that this one has seen one of', async (t) => {
+    const { open } = await begin(t)
+    const [store, other] = [open(), open()]
+    const [first, second] = [newEvent(), newEvent()]
+    await store.append('run-1', [first], 'no-stream')
+    const last = await other.append('run-1', [second], 0)
+    expect(await store.append('run-1', [first, second], 'any')).toEqual({ ...last, duplicate: true })
+    await expect(store.append('run-1', [second, newEvent()], 'any')).rejects.toThrow(/some are not/)
+  })
 })
