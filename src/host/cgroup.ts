@@ -246,7 +246,8 @@ const readOrUndefined = (path: string) => unlessMissing(() => readKernelFile(pat
 const listOrEmpty = (path: string) => unlessMissing(() => readdirSync(path, { withFileTypes: true })) ?? []
 
 /** A directory of cgroups has two links, and one for each inside; listing its 40 files takes 20 times as long. */
-const hasNoneInside = (path: string) => (statSync(path, { throwIfNoEntry: false })?.nlink ?? 2) === 2
+const hasNoneInside = (path: string) =>
+  (unlessMissing(() => statSync(path, { throwIfNoEntry: false }))?.nlink ?? 2) === 2
 
 function unlessMissing<Result>(read: () => Result): Result | undefined {
   try {
