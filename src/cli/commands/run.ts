@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Command } from 'commander'
 import type { Problem, RunDetails } from '../answers.ts'
+import { awaitLaunch, couldNotBeLaunched } from '../await-launch.ts'
 import type { Connection } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
@@ -11,6 +12,7 @@ import { type LaunchOptions, launchInput, withLaunch } from '../launch-options.t
 import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
 import { followOutput } from '../output.ts'
+import { printable } from '../printable.ts'
 import { failureOf, isAnswer } from '../problems.ts'
 import { isEnded, outcomeOf } from '../run-text.ts'
 
@@ -52,7 +54,14 @@ async function run(context: CliContext, argv: string[], options: Options): Promi
   // With --follow the output is the data, so the id goes where remarks go.
   else if (options.follow) context.screen.say(startRun.run.id)
   else await context.screen.line(startRun.run.id)
-  if (options.follow) await interruptible((signal) => follow(context, server, startRun.run.id, options, signal))
+  if (options.follow) return interruptible((signal) => follow(context, server, startRun.run.id, options, signal))
+  const run = await awaitLaunch(server, startRun.run)
+  if (!couldNotBeLaunched(run)) return
+  throw new CliError(
+    exitCodes.failure,
+    `${run.id} could not be launched: ${printable(run.failure?.message ?? '')}`,
+    `See: runwarden show ${run.id}`,
+  )
 }
 
 function inputOf(context: CliContext, command: string[], options: Options) {

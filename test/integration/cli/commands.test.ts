@@ -191,6 +191,24 @@ describe('run', () => {
     expect(asked[0]).toEqual({ command: ['sleep', '-x', '600'], workspace: { kind: 'EXISTING', path: '/somewhere' } })
   })
 
+  it('[R40] a launch that fails right away is told, and fails; the id is there all the same', async () => {
+    answer = { __typename: 'StartRunAnswer', run: fakeRun({ status: 'REQUESTED', startedAt: null, pid: null }) }
+    const failure = { reason: 'LAUNCH_FAILED', message: 'There is no directory /nope.', code: 'WORKSPACE_UNREADABLE' }
+    runs = [fakeRun({ status: 'FAILED', startedAt: null, pid: null, failure })]
+    const { code, stdout, stderr } = await cli(['run', '--cwd', '/nope', '--', 'true'])
+    expect({ code, stdout }).toEqual({ code: 1, stdout: `${id}\n` })
+    expect(stderr).toContain(`${id} could not be launched: There is no directory /nope.`)
+    expect(stderr).toContain(`runwarden show ${id}`)
+    runs = [fakeRun({ status: 'FAILED', failure: { reason: 'EXIT_STATUS', message: 'It ended with 1.', code: null } })]
+    expect(await cli(['run', '--', 'false'])).toMatchObject({ code: 0, stderr: '' })
+  })
+
+  it('[R40] a run that waits for its slot holds nobody up', async () => {
+    runs = [fakeRun({ status: 'REQUESTED', startedAt: null, pid: null })]
+    answer = { __typename: 'StartRunAnswer', run: runs[0] }
+    expect(await cli(['run', '--', 'true'])).toEqual({ code: 0, stdout: `${id}\n`, stderr: '' })
+  })
+
   it('[R16] [R40] hands the policy on, of run and of register; what is not said is left to the preset', async () => {
     const options = ['--policy', 'strict', '--stuck-after', '2m', '--on-stuck', 'alert']
     const more = ['--total-timeout', '3h', '--on-total-timeout', 'kill']
