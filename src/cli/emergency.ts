@@ -1,6 +1,7 @@
 import type { EmergencyKillAnswer } from './answers.ts'
 import type { LocalKillResult } from './composed.ts'
 import type { CliContext } from './context.ts'
+import { formatDuration } from './durations.ts'
 import { CliError, type ExitCode, exitCodes } from './exit-codes.ts'
 import { receiptLines } from './receipt-text.ts'
 
@@ -54,8 +55,19 @@ export async function reportEmergency(
   const failure = answer.waitExpired ? exitCodes.timeout : exitCodes.failure
   end(answer.success || accepted ? exitCodes.ok : failure)
   if (json) return screen.json(answer)
-  await screen.line(`${answer.runId}  cleanup ${answer.cleanupStatus}`)
+  await screen.line(`${answer.runId}  ${standing(answer)}, cleanup ${answer.cleanupStatus}`)
   const lines = answer.receipt === null ? [] : receiptLines(answer.receipt.json, screen)
   for (const line of lines) await screen.line(line)
   screen.say(answer.message)
+}
+
+/** In the words of `runwarden kill`, from the receipt alone: the run's own status follows with its record. */
+function standing({ receipt, killedAt }: EmergencyKillAnswer): string {
+  if (receipt === null) return 'no receipt yet'
+  const { proven, rootExit, root, timings } = receipt.json
+  if (!proven || killedAt === null) return 'KILL_UNVERIFIED'
+  const signalledAt = timings.sigtermAt ?? timings.sigkillAt
+  const byItself = root !== null && (signalledAt === undefined || (rootExit !== null && rootExit.at < signalledAt))
+  if (byItself) return 'ended by itself'
+  return `KILLED ${formatDuration(Date.parse(killedAt) - Date.parse(timings.requestedAt))} after the request`
 }

@@ -16,6 +16,9 @@ const answer = (changes: Partial<EmergencyKillAnswer> = {}): EmergencyKillAnswer
   ...changes,
 })
 
+const { requestedAt, provenAt } = provenReceipt.timings
+const endedByItself = { ...provenReceipt, timings: { requestedAt, ...(provenAt && { provenAt }) } }
+
 let server: FakeGraphQLServer | undefined
 afterEach(async () => {
   await server?.close()
@@ -54,11 +57,20 @@ describe('[R40] [R4] kill --emergency on a server whose event store is away', ()
   it('shows the whole receipt, and says that the record follows', async () => {
     const { code, stdout, stderr, inputs } = await onServer(answer(), ['--emergency', '--reason', 'it burns'])
     expect(code, stderr).toBe(0)
-    expect(stdout).toContain(`${id}  cleanup DONE`)
+    expect(stdout).toMatch(new RegExp(`^${id}  KILLED 3\\.0 s after the request, cleanup DONE\n`))
     expect(stdout).toContain('PROVEN DEAD')
     expect(stdout).toContain('sh -c sleep 600')
     expect(stderr).toBe('The record of it follows.\n')
     expect(inputs).toMatchObject([{ runId: id, emergency: true, reason: 'it burns' }])
+  })
+
+  it.each([
+    ['not proven', answer({ success: false, killedAt: null, receipt: { json: unprovenReceipt } }), 'KILL_UNVERIFIED'],
+    ['under way', answer({ success: false, killedAt: null, receipt: null }), 'no receipt yet'],
+    ['over before anybody signalled', answer({ receipt: { json: endedByItself } }), 'ended by itself'],
+  ])('its first line says how it stands: %s', async (_what, result, standing) => {
+    const { stdout } = await onServer(result, ['--emergency'])
+    expect(stdout.split('\n')[0]).toBe(`${id}  ${standing}, cleanup DONE`)
   })
 
   it('prints the answer as JSON', async () => {
