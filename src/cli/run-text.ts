@@ -39,6 +39,12 @@ export function ageMs(run: RunRow, nowMs: number): number {
   return (run.endedAt === null ? nowMs : Date.parse(run.endedAt)) - Date.parse(run.startedAt ?? run.requestedAt)
 }
 
+/** How long it has lived so far; of one that has ended, how long it did. */
+export function ageText(run: RunRow, nowMs: number): string {
+  if (!isEnded(run)) return formatDuration(ageMs(run, nowMs))
+  return run.startedAt === null ? 'never ran' : `ran ${formatDuration(ageMs(run, nowMs))}`
+}
+
 /** The monitor is nobody else than the monitor. */
 export const actorText = ({ kind, id }: Actor) =>
   kind.toLowerCase() === id ? id : `${kind.toLowerCase()} ${printable(id)}`

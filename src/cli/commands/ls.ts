@@ -8,7 +8,7 @@ import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { cut, printable } from '../printable.ts'
-import { ageMs, statusCell, verdictCell } from '../run-text.ts'
+import { ageText, statusCell, verdictCell } from '../run-text.ts'
 import type { Screen } from '../screen.ts'
 import { type Cell, type Column, tableLines } from '../table.ts'
 
@@ -51,6 +51,12 @@ async function ls({ connect, screen }: CliContext, options: Options): Promise<vo
   if (more) screen.say(`There are more; --limit ${options.limit * 2} shows further ones.`)
 }
 
+/** Of one that has ended both: how long it ran, and how long ago that was. */
+function age(run: RunRow, nowMs: number): string {
+  const ended = run.endedAt === null ? '' : `, ended ${formatDuration(nowMs - Date.parse(run.endedAt))} ago`
+  return `${ageText(run, nowMs)}${ended}`
+}
+
 const columns: Column[] = [
   { title: 'RUN' },
   { title: 'WORKFLOW' },
@@ -72,7 +78,7 @@ function table(runs: RunRow[], screen: Screen): string[] {
     verdictCell(run),
     cut(printable(run.phase ?? ''), 20),
     String(run.turns),
-    formatDuration(ageMs(run, nowMs)),
+    age(run, nowMs),
     run.pid === null ? '-' : String(run.pid),
     printable(run.lastOutput ?? ''),
   ])

@@ -1,7 +1,7 @@
 import type { RunRow } from '../answers.ts'
 import { formatDuration } from '../durations.ts'
 import { cut, printable } from '../printable.ts'
-import { ageMs, isEnded, killPhaseText, statusCell, verdictCell } from '../run-text.ts'
+import { ageText, isEnded, killPhaseText, statusCell, verdictCell } from '../run-text.ts'
 import type { Screen } from '../screen.ts'
 import { type Cell, tableLines } from '../table.ts'
 
@@ -50,7 +50,7 @@ const table: ColumnOfRuns[] = [
   { title: 'VERDICT', cell: verdictCell },
   { title: 'PHASE', cell: ({ phase }) => cut(printable(phase ?? ''), 20) },
   { title: 'TURNS', align: 'right', cell: ({ turns }) => String(turns) },
-  { title: 'AGE', align: 'right', cell: (run, nowMs) => formatDuration(ageMs(run, nowMs)) },
+  { title: 'AGE', align: 'right', cell: ageText },
   { title: 'HEARTBEAT', align: 'right', cell: heartbeat },
   { title: 'LAST OUTPUT', cell: ({ lastOutput }) => printable(lastOutput ?? '') },
 ]
@@ -104,7 +104,7 @@ export function changeLine(run: RunRow, nowMs: number): string {
     run.verdict.verdict,
     printable(run.phase ?? '-'),
     `${run.turns} ${run.turns === 1 ? 'turn' : 'turns'}`,
-    formatDuration(ageMs(run, nowMs)),
+    ageText(run, nowMs),
     ...(run.lastOutput === null ? [] : [printable(run.lastOutput)]),
   ]
   return parts.join('  ')

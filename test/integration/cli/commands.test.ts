@@ -460,6 +460,16 @@ describe('looking', () => {
     for (const line of lines(stdout)) expect(line.length).toBeLessThanOrEqual(120)
   })
 
+  it('[R40] ls says of an ended run how long it ran, and when that was over', async () => {
+    const ended = (startedAt: string | null, endedAt: string) => fakeRun({ status: 'FAILED', startedAt, endedAt })
+    const ago = (ms: number) => new Date(Date.now() - ms).toISOString()
+    runs = [fakeRun({ startedAt: ago(180_000) }), ended(ago(7_212_000), ago(7_200_000)), ended(null, ago(60_000))]
+    const { stdout } = await cli(['ls', '--all'])
+    expect(lines(stdout)[1]).toMatch(/ 3 min /)
+    expect(lines(stdout)[2]).toMatch(/ ran 12 s, ended 2 h ago /)
+    expect(lines(stdout)[3]).toMatch(/ never ran, ended 1 min ago /)
+  })
+
   it('[R40] ls colours the status on a terminal only, and says it in words everywhere', async () => {
     expect((await cli(['ls'], { terminal: 200 })).stdout).toContain(`${esc}[32mRUNNING${esc}[39m`)
     expect((await cli(['ls'])).stdout).not.toContain(esc)
