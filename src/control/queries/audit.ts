@@ -1,9 +1,11 @@
 import type pg from 'pg'
 import { z } from 'zod'
 import type { Actor } from '../../domain/event.ts'
+import type { RunId } from '../../domain/ids.ts'
 import { ask, placeholders } from './ask.ts'
 import { cursorsOf } from './cursor.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import { findRun } from './runs.ts'
 
 /** R20: one attempt, and what came of it. Times are ISO 8601 UTC. */
 export type AuditEntry = {
@@ -47,7 +49,7 @@ type AuditRow = {
 
 const cursors = cursorsOf('audit', z.tuple([z.iso.datetime(), z.uuid()]))
 
-/** Newest first. @throws InvalidCursor, StoreUnavailable */
+/** Newest first; of a run that a restart made, that restart is the first attempt. @throws InvalidCursor, StoreUnavailable */
 export async function listAudit(
   pool: pg.Pool,
   filter: { runId?: string },
@@ -55,18 +57,30 @@ export async function listAudit(
 ): Promise<Page<AuditEntry>> {
   const { values, $ } = placeholders()
   const after = page.after == null ? undefined : cursors.decode(page.after)
+  const birth = filter.runId === undefined ? undefined : await restartThatMade(pool, filter.runId)
+  const $isOf = ({ oldRun, correlationId }: Birth) =>
+    `(run_id = ${$(oldRun)} AND action = 'restartRun' AND correlation_id = ${$(correlationId)})`
   const rows = await ask<AuditRow>(
     pool,
     `SELECT attempt_id, run_id, target, action, actor_kind, actor_id, correlation_id, occurred_at, reason, details,
        decision, why, outcome, completed_at, detail
      FROM audit
      WHERE true
-       ${filter.runId === undefined ? '' : `AND run_id = ${$(filter.runId)}`}
+       ${filter.runId === undefined ? '' : `AND (run_id = ${$(filter.runId)} ${birth === undefined ? '' : `OR ${$isOf(birth)}`})`}
        ${after === undefined ? '' : `AND (occurred_at, attempt_id) < (${$(after[0])}::timestamptz, ${$(after[1])}::uuid)`}
      ORDER BY occurred_at DESC, attempt_id DESC LIMIT ${$(page.first + 1)}`,
     values,
   )
   return pageOf(rows.map(entryOf), page.first, (entry) => cursors.encode([entry.at, entry.attemptId]))
+}
+
+type Birth = { oldRun: RunId; correlationId: string }
+
+/** It was asked of the old run; undefined: no restart made this run. */
+async function restartThatMade(pool: pg.Pool, runId: string): Promise<Birth | undefined> {
+  const oldRun = (await findRun(pool, runId))?.restartOf
+  const restart = oldRun == null ? undefined : (await findRun(pool, oldRun))?.restart
+  return oldRun == null || restart == null ? undefined : { oldRun, correlationId: restart.cause.correlationId }
 }
 
 const entryOf = (row: AuditRow): AuditEntry => ({

@@ -14,7 +14,7 @@ import type { RunState } from '../../../src/domain/run-state.ts'
 import { StoreUnavailable } from '../../../src/event-store/event-store.ts'
 import { openPool } from '../../../src/postgres/connection.ts'
 import { caughtUp, newRunId, openWorld, patience, requestedAs, type World } from '../../support/projection-world.ts'
-import { event, killRequested, receipt, started, turn } from '../../support/run-events.ts'
+import { event, killRequested, receipt, requested, started, turn } from '../../support/run-events.ts'
 
 let world: World
 let projector: Projector
@@ -101,6 +101,36 @@ describe('lists', () => {
     expect(await walked({})).toEqual(attempts)
     expect(await walked({ runId })).toEqual(attempts.filter((_, index) => index !== 2))
     expect(await walked({ runId: newRunId() })).toEqual([])
+  })
+
+  it('[R20] of attempts on a run that a restart made begin with that restart', async () => {
+    const [oldRun, newRun] = [newRunId(), newRunId()]
+    const attempt = (action: 'restartRun' | 'killRun') => ({
+      type: 'ActionAttempted' as const,
+      data: { action, target: null, reason: null, details: {}, attemptId: randomUUID(), decision: 'allowed', why: 'x' },
+    })
+    const [made, other, later] = [attempt('restartRun'), attempt('killRun'), attempt('killRun')]
+    await world.appendAudit(oldRun, made as never, other as never)
+    await world.appendAudit(newRun, later as never)
+    const { launch, policy } = requested().data
+    const restart = {
+      newRunId: newRun,
+      definition: 'RECORDED',
+      workflow: 'BUILDER',
+      launch,
+      policy,
+      reason: null,
+    } as const
+    await world.append(
+      oldRun,
+      ...[requestedAs(oldRun), started(), event('RestartRequested', { ...restart, launch: launch as never })],
+    )
+    await world.append(newRun, requested({ runId: newRun, restartOf: oldRun }))
+    await caughtUp(world, projector)
+    const ids = async (runId: RunId) =>
+      (await walk((page) => listAudit(world.pool, { runId }, page), 1)).map(({ attemptId }) => attemptId)
+    expect(await ids(newRun)).toEqual([later.data.attemptId, made.data.attemptId])
+    expect(await ids(oldRun)).toEqual([other.data.attemptId, made.data.attemptId])
   })
 
   it('[R38] refuse a cursor that is none of theirs', async () => {
