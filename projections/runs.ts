@@ -8,7 +8,7 @@ import type { Projection } from './projection.ts'
 /** Every run as the domain folds it, with columns for what lists filter and sort by. */
 export const runs: Projection = {
   name: 'runs',
-  version: 10,
+  version: 11,
   tables: ['runs'],
   // The free space lets most updates stay on their page and touch no index: a heartbeat changes none of the columns.
   ddl: `
@@ -20,10 +20,12 @@ export const runs: Projection = {
       requested_at timestamptz NOT NULL,
       started_at timestamptz,
       ended_at timestamptz,
+      labels jsonb NOT NULL,
       state jsonb NOT NULL
     ) WITH (fillfactor = 70);
     CREATE INDEX runs_status_newest ON runs (status, requested_at DESC, run_id DESC);
-    CREATE INDEX runs_workflow_status_newest ON runs (workflow, status, requested_at DESC, run_id DESC);`,
+    CREATE INDEX runs_workflow_status_newest ON runs (workflow, status, requested_at DESC, run_id DESC);
+    CREATE INDEX runs_labels ON runs USING gin (labels jsonb_path_ops);`,
   streamPrefixes: ['run-', 'telemetry-'],
   fold,
 }
@@ -52,9 +54,9 @@ async function load(client: pg.ClientBase, runIds: RunId[]): Promise<Map<RunId, 
 
 async function save(client: pg.ClientBase, states: RunState[]): Promise<void> {
   await client.query(
-    `INSERT INTO runs (run_id, workflow, host, status, requested_at, started_at, ended_at, state)
+    `INSERT INTO runs (run_id, workflow, host, status, requested_at, started_at, ended_at, labels, state)
      SELECT state->>'runId', state->>'workflow', state->>'host', state->>'status',
-       (state->>'requestedAt')::timestamptz, (state->>'startedAt')::timestamptz, (state->>'endedAt')::timestamptz, state
+       (state->>'requestedAt')::timestamptz, (state->>'startedAt')::timestamptz, (state->>'endedAt')::timestamptz, state->'labels', state
      FROM jsonb_array_elements($1) AS state
      ON CONFLICT (run_id) DO UPDATE SET
        status = excluded.status, started_at = excluded.started_at, ended_at = excluded.ended_at, state = excluded.state`,

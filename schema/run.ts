@@ -10,7 +10,8 @@ import {
 } from '../src/domain/run-state.ts'
 import { ActorType } from './actor.ts'
 import { builder } from './builder.ts'
-import { searchText } from './page.ts'
+import { LabelInput, toRecord } from './launch-input.ts'
+import { badUserInput, searchText } from './page.ts'
 import { PolicyType } from './policy.ts'
 import { KillReceipt, RootExitType } from './receipt.ts'
 import { CleanupType, FailureType, Label, labelsOf, NoticeType, OutOfMemoryType, UsageType } from './run-details.ts'
@@ -219,10 +220,14 @@ const RunFilterInput = builder.inputType('RunFilter', {
     workflow: t.string({ description: 'Its workflow has exactly this name.' }),
     live: t.boolean({ description: 'true: it has not ended; false: it has.' }),
     canary: t.boolean({ description: 'true: only decoys of the readiness canary; false: none of them.' }),
+    labels: t.field({ type: [LabelInput], description: 'It has all of these labels.' }),
+    idPrefix: t.string({ description: 'Its id begins like this: `run_` and at least 4 hex digits.' }),
   }),
 })
 
-type RunFilterArgument = { [Key in keyof RunFilter]?: RunFilter[Key] | null }
+type RunFilterArgument = { [Key in keyof Omit<RunFilter, 'labels'>]?: RunFilter[Key] | null } & {
+  labels?: { name: string; value: string }[] | null
+}
 
 /** The filter without what was not given. */
 export const runFilter = (filter: RunFilterArgument | null | undefined): RunFilter => ({
@@ -230,6 +235,22 @@ export const runFilter = (filter: RunFilterArgument | null | undefined): RunFilt
   ...(filter?.workflow != null && { workflow: searchText('filter.workflow', filter.workflow) }),
   ...(filter?.live != null && { live: filter.live }),
   ...(filter?.canary != null && { canary: filter.canary }),
+  ...(filter?.labels != null && { labels: labelsFilter(filter.labels) }),
+  ...(filter?.idPrefix != null && { idPrefix: idPrefix(filter.idPrefix) }),
 })
+
+/** @throws GraphQLError BAD_USER_INPUT */
+function labelsFilter(labels: { name: string; value: string }[]): Record<string, string> {
+  for (const text of labels.flatMap(({ name, value }) => [name, value])) searchText('filter.labels', text)
+  const wanted = toRecord(labels)
+  if (labels.every(({ name, value }) => wanted[name] === value)) return wanted
+  throw badUserInput('"filter.labels" has one name with two values, which no run has.')
+}
+
+/** @throws GraphQLError BAD_USER_INPUT */
+function idPrefix(text: string): string {
+  if (/^run_[0-9a-f]{4,12}$/.test(text)) return text
+  throw badUserInput('"filter.idPrefix" is not "run_" and 4 to 12 lower-case hex digits.')
+}
 
 export { RunFilterInput }

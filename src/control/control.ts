@@ -191,7 +191,16 @@ export type SkipProjectionEventResult =
   | StoreUnavailableFailure
 
 /** `canary`: true: only decoys of the readiness canary; false: none of them. */
-export type RunFilter = { status?: RunStatus[]; workflow?: string; live?: boolean; canary?: boolean }
+export type RunFilter = {
+  status?: RunStatus[]
+  workflow?: string
+  live?: boolean
+  canary?: boolean
+  /** It has all of these. */
+  labels?: Record<string, string>
+  /** How its id begins, such as `run_01ab`. */
+  idPrefix?: string
+}
 
 export type RunEventEntry = { event: RecordedEvent; cursor: string }
 

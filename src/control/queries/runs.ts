@@ -19,6 +19,7 @@ export async function findRuns(pool: pg.Pool, ids: readonly string[]): Promise<R
   return rows.map(({ state }) => state)
 }
 
+// Ids are hex digits in the C collation: what begins with a text stands between it and that text with a g.
 const cursors = cursorsOf('runs', z.tuple([z.iso.datetime(), runIdSchema]))
 
 /**
@@ -41,6 +42,8 @@ export async function listRuns(pool: pg.Pool, filter: RunFilter, page: PageReque
          WHERE status = wanted.status
            ${filter.workflow === undefined ? '' : `AND workflow = ${$(filter.workflow)}`}
            ${filter.canary === undefined ? '' : `AND workflow ${filter.canary ? '=' : '<>'} ${$(canaryWorkflow)}`}
+           ${filter.labels === undefined ? '' : `AND labels @> ${$(JSON.stringify(filter.labels))}::jsonb`}
+           ${filter.idPrefix === undefined ? '' : `AND run_id >= ${$(filter.idPrefix)} AND run_id < ${$(`${filter.idPrefix}g`)}`}
            ${after === undefined ? '' : `AND (requested_at, run_id) < (${$(after[0])}::timestamptz, ${$(after[1])})`}
          ORDER BY requested_at DESC, run_id DESC LIMIT ${limit}
        ) AS found
@@ -64,4 +67,6 @@ const statusesOf = ({ status, live }: RunFilter): RunStatus[] =>
 export const matches = (run: RunState, filter: RunFilter): boolean =>
   statusesOf(filter).includes(run.status) &&
   (filter.workflow === undefined || filter.workflow === run.workflow) &&
-  (filter.canary === undefined || filter.canary === (run.workflow === canaryWorkflow))
+  (filter.canary === undefined || filter.canary === (run.workflow === canaryWorkflow)) &&
+  Object.entries(filter.labels ?? {}).every(([name, value]) => run.labels[name] === value) &&
+  run.runId.startsWith(filter.idPrefix ?? '')

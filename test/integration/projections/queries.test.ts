@@ -6,7 +6,7 @@ import { listAudit } from '../../../src/control/queries/audit.ts'
 import { followRuns } from '../../../src/control/queries/follow-runs.ts'
 import { InvalidCursor, type Page, type PageRequest } from '../../../src/control/queries/page.ts'
 import { followRunEvents, listRunEvents } from '../../../src/control/queries/run-history.ts'
-import { findRun, listRuns } from '../../../src/control/queries/runs.ts'
+import { findRun, listRuns, matches } from '../../../src/control/queries/runs.ts'
 import { listTimeline } from '../../../src/control/queries/timeline.ts'
 import type { RecordedEvent } from '../../../src/domain/event.ts'
 import type { RunId } from '../../../src/domain/ids.ts'
@@ -131,6 +131,28 @@ describe('lists', () => {
       (await walk((page) => listAudit(world.pool, { runId }, page), 1)).map(({ attemptId }) => attemptId)
     expect(await ids(newRun)).toEqual([later.data.attemptId, made.data.attemptId])
     expect(await ids(oldRun)).toEqual([other.data.attemptId, made.data.attemptId])
+  })
+
+  it('[R40] of runs are found by labels and by how their id begins', async () => {
+    const hex = newRunId().slice(4, 14)
+    const [one, two, other]: RunId[] = [`run_${hex}0f`, `run_${hex}ff`, newRunId()]
+    const labelled = (runId: RunId, labels: Record<string, string>) => requested({ runId, labels })
+    await world.append(one as RunId, labelled(one as RunId, { team: hex, pr: '7' }))
+    await world.append(two as RunId, labelled(two as RunId, { team: hex }))
+    await world.append(other as RunId, labelled(other as RunId, { pr: '7' }))
+    await caughtUp(world, projector)
+    const found = async (filter: RunFilter) => {
+      const runs = await walk((page) => listRuns(world.pool, filter, page), 1)
+      for (const run of runs) expect(matches(run, filter)).toBe(true)
+      return runs.map(({ runId }) => runId)
+    }
+    expect(await found({ labels: { team: hex } })).toEqual([two, one])
+    expect(await found({ labels: { team: hex, pr: '7' }, live: true })).toEqual([one])
+    expect(await found({ labels: { team: 'none' } })).toEqual([])
+    expect(await found({ idPrefix: `run_${hex}` })).toEqual([two, one])
+    expect(await found({ idPrefix: `run_${hex}f` })).toEqual([two])
+    expect(await found({ idPrefix: two as string })).toEqual([two])
+    expect(await found({ idPrefix: `run_${hex}0e` })).toEqual([])
   })
 
   it('[R38] refuse a cursor that is none of theirs', async () => {
