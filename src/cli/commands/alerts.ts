@@ -10,6 +10,7 @@ import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { printable } from '../printable.ts'
+import { meantRun } from '../run-id.ts'
 import type { Screen } from '../screen.ts'
 import { type Cell, tableLines } from '../table.ts'
 
@@ -38,10 +39,11 @@ export function addAlerts(program: Command, context: CliContext): void {
 async function alerts(context: CliContext, options: Options): Promise<void> {
   const { connect, screen } = context
   const server = connect(options)
-  if (options.follow) return follow(context, server, options)
+  const runId = options.run === undefined ? undefined : await meantRun(server, options.run)
+  if (options.follow) return follow(context, server, runId, options)
   const filter = {
     ...(options.all ? {} : { open: true }),
-    ...(options.run === undefined ? {} : { runId: options.run }),
+    ...(runId === undefined ? {} : { runId }),
   }
   const fetchPage = async (first: number, after: string | null) =>
     (await server.request<{ alerts: Page<Alert> }>(documents.alerts, { ...filter, first, after })).alerts
@@ -55,7 +57,12 @@ async function alerts(context: CliContext, options: Options): Promise<void> {
   if (more) screen.say(`There are more; --limit ${options.limit * 2} shows further ones.`)
 }
 
-async function follow({ screen, end }: CliContext, server: Connection, options: Options): Promise<void> {
+async function follow(
+  { screen, end }: CliContext,
+  server: Connection,
+  runId: string | undefined,
+  options: Options,
+): Promise<void> {
   await interruptible(async (signal) => {
     let after: string | null = null
     const changes = {
@@ -72,7 +79,7 @@ async function follow({ screen, end }: CliContext, server: Connection, options: 
     }
     for await (const { alerts: change } of followAcrossRestarts(changes, signal)) {
       after = change.cursor
-      if (options.run === undefined || change.alert.runId === options.run) await say(screen, change.alert, options)
+      if (runId === undefined || change.alert.runId === runId) await say(screen, change.alert, options)
     }
     if (signal.aborted) end(exitCodes.interrupted)
   })

@@ -6,6 +6,7 @@ import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { printable } from '../printable.ts'
+import { meantRun } from '../run-id.ts'
 import { actorText } from '../run-text.ts'
 import { type Cell, tableLines } from '../table.ts'
 
@@ -37,8 +38,9 @@ export function addAudit(program: Command, context: CliContext): void {
   ])
 }
 
-async function audit({ connect, screen }: CliContext, runId: string | undefined, options: Options): Promise<void> {
+async function audit({ connect, screen }: CliContext, id: string | undefined, options: Options): Promise<void> {
   const server = connect(options)
+  const runId = id === undefined ? undefined : await meantRun(server, id)
   const fetchPage = async (first: number, after: string | null) =>
     (await server.request<{ audit: Page<AuditEntry> }>(documents.audit, { runId, first, after })).audit
   const entries: AuditEntry[] = []

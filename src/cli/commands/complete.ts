@@ -6,6 +6,7 @@ import { parseDuration } from '../durations.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
 import type { ServerOptions } from '../locate.ts'
 import { failureOf, isAnswer } from '../problems.ts'
+import { meantRun } from '../run-id.ts'
 
 type Options = ServerOptions & { as: string; reason?: string; timeout: number; json?: true }
 type Answer = { __typename: 'ForceCompleteRunAnswer'; success: boolean; message: string; run: RunDetails }
@@ -31,9 +32,11 @@ export function addComplete(program: Command, context: CliContext): void {
   )
 }
 
-async function complete({ screen, connect }: CliContext, runId: string, options: Options): Promise<void> {
+async function complete({ screen, connect }: CliContext, id: string, options: Options): Promise<void> {
   const { as, reason, timeout } = options
-  const { forceCompleteRun } = await connect(options).request<{ forceCompleteRun: Answer | Problem }>(
+  const server = connect(options)
+  const runId = await meantRun(server, id)
+  const { forceCompleteRun } = await server.request<{ forceCompleteRun: Answer | Problem }>(
     documents.forceCompleteRun,
     { input: { runId, outcome: as.toUpperCase(), reason, timeoutMs: timeout } },
     { limitMs: timeout + 15_000 },

@@ -12,6 +12,7 @@ import { parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { printable } from '../printable.ts'
 import { runNotFound } from '../problems.ts'
+import { meantRun } from '../run-id.ts'
 import { actorText, isEnded } from '../run-text.ts'
 import type { Screen } from '../screen.ts'
 
@@ -34,8 +35,9 @@ export function addEvents(program: Command, context: CliContext): void {
 
 type Entry = { cursor: string; node: RunEvent }
 
-async function events(context: CliContext, id: string, options: Options): Promise<void> {
+async function events(context: CliContext, typed: string, options: Options): Promise<void> {
   const server = context.connect(options)
+  const id = await meantRun(server, typed)
   const print = entryPrinter(context.screen, options.json === true)
   if (options.follow) {
     await fetchRun(server, id)

@@ -4,13 +4,15 @@ import { type Connection, ServerUnreachable } from '../connection.ts'
 import { type CliContext, withExamples, withJson, withServer } from '../context.ts'
 import { documents } from '../documents.ts'
 import { formatDuration, parseDuration } from '../durations.ts'
+import { forEachRun } from '../each-run.ts'
 import { killWithoutServer, reportEmergency } from '../emergency.ts'
-import { CliError, type ExitCode, exitCodes } from '../exit-codes.ts'
+import { CliError, type ExitCode, exitCodes, usageError } from '../exit-codes.ts'
 import { fetchRun } from '../fetch-run.ts'
 import { interruptible } from '../interrupt.ts'
 import type { ServerOptions } from '../locate.ts'
 import { failureOf, isAnswer } from '../problems.ts'
 import { proofLine } from '../receipt-text.ts'
+import { isBeginning, meantRun } from '../run-id.ts'
 
 type Options = ServerOptions & {
   force?: true
@@ -39,8 +41,8 @@ type KillResult = KillAnswer | EmergencyKillAnswer | AlreadyEnded | Problem
 export function addKill(program: Command, context: CliContext): void {
   const command = program
     .command('kill')
-    .description('Kill a run with all its processes, and show the proof. Exit 0 means: proven dead.')
-    .argument('<run>', 'id of the run')
+    .description('Kill runs with all their processes, and show the proof. Exit 0 means: proven dead.')
+    .argument('<run...>', 'ids of the runs, or how they begin')
     .option('--force', 'SIGKILL at once: waits for no critical section, no SIGTERM, no grace')
     .option('--emergency', 'like --force; works without the event store, and on its machine without the server, too')
     .option('--reason <text>', 'why; it is kept in the audit trail')
@@ -55,21 +57,39 @@ export function addKill(program: Command, context: CliContext): void {
         .default(60_000, '60s'),
     )
     .option('--idempotency-key <key>', 'a repeated request with this key is the same request')
-    .action((id: string, options: Options) => interruptible((signal) => kill(context, id, options, signal)))
+    .action((ids: string[], options: Options) => interruptible((signal) => killEach(context, ids, options, signal)))
   withExamples(withJson(withServer(command)), [
     ['runwarden kill run_0123456789ab', 'out of critical sections, SIGTERM, 3 s of grace, SIGKILL, proof'],
     ['runwarden kill --force run_0123456789ab --reason "loops"', 'SIGKILL at once'],
     ['runwarden kill run_0123456789ab --wait killed --json', 'for a script'],
     ['runwarden kill --emergency run_0123456789ab', 'the database, or the server, is down'],
+    ['runwarden kill 0123 89ab', 'two runs, by how their ids begin'],
   ]).addHelpText(
     'after',
     '\nExit status: 0 proven dead (with --wait accepted: accepted), 1 not proven, 3 no such run, 5 it had already ended,\n' +
-      '124 --timeout passed. After 124 and after Ctrl-C the kill goes on.',
+      '124 --timeout passed. After 124 and after Ctrl-C the kill goes on. Of several runs the worst counts: 1, 124, 6, 4, 3,\n5, 0.',
   )
 }
 
-async function kill(context: CliContext, id: string, options: Options, signal: AbortSignal): Promise<void> {
+/** Each of a kill's waits is a request that stays open. Without a server they take the data directory in turn. */
+const killsAtOnce = 8
+
+function killEach(context: CliContext, ids: string[], options: Options, signal: AbortSignal): Promise<void> {
+  const [only] = ids
+  if (ids.length === 1 && only !== undefined) return kill(context, only, options, signal)
+  const atOnce = options.emergency ? 1 : killsAtOnce
+  return forEachRun(context, ids, atOnce, (own, id) => kill(own, id, options, signal))
+}
+
+async function kill(context: CliContext, typed: string, options: Options, signal: AbortSignal): Promise<void> {
   const server = context.connect(options)
+  if (options.emergency && isBeginning(typed)) {
+    throw usageError(
+      `"${typed}" is no whole run id, and only the event store knows what it begins.`,
+      'Give the whole id.',
+    )
+  }
+  const id = await meantRun(server, typed)
   if (!(options.emergency && server.isThisMachine)) return killThrough(context, server, id, options, signal)
   try {
     if (await server.answers()) return await killThrough(context, server, id, options, signal)

@@ -6,6 +6,7 @@ import { interruptible } from '../interrupt.ts'
 import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
 import { followOutput, printOutput } from '../output.ts'
+import { meantRun } from '../run-id.ts'
 
 type Options = ServerOptions & { follow?: true; after: number; raw?: true; json?: true }
 
@@ -24,8 +25,9 @@ export function addLogs(program: Command, context: CliContext): void {
   ])
 }
 
-async function logs(context: CliContext, id: string, options: Options): Promise<void> {
+async function logs(context: CliContext, typed: string, options: Options): Promise<void> {
   const server = context.connect(options)
+  const id = await meantRun(server, typed)
   const run = await fetchRun(server, id)
   const output = { from: options.after, json: options.json === true, raw: options.raw === true }
   if (options.follow) {

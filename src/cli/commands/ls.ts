@@ -5,14 +5,21 @@ import { type CliContext, withExamples, withJson, withServer } from '../context.
 import { documents } from '../documents.ts'
 import { formatDuration } from '../durations.ts'
 import type { ServerOptions } from '../locate.ts'
-import { parseWholeNumber } from '../option-values.ts'
+import { collect, parsePair, parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { cut, printable } from '../printable.ts'
 import { ageText, statusCell, verdictCell } from '../run-text.ts'
 import type { Screen } from '../screen.ts'
 import { type Cell, type Column, tableLines } from '../table.ts'
 
-type Options = ServerOptions & { all?: true; status?: RunStatus[]; workflow?: string; limit: number; json?: true }
+type Options = ServerOptions & {
+  all?: true
+  status?: RunStatus[]
+  workflow?: string
+  label?: { name: string; value: string }[]
+  limit: number
+  json?: true
+}
 
 export function addLs(program: Command, context: CliContext): void {
   const command = program
@@ -21,6 +28,7 @@ export function addLs(program: Command, context: CliContext): void {
     .option('--all', 'ended runs too')
     .addOption(new Option('--status <status...>', 'only runs with this status').choices(runStatuses))
     .option('--workflow <name>', 'only runs of this workflow')
+    .option('--label <name=value>', 'only runs with this label (repeatable)', collect(parsePair))
     .option('--limit <n>', 'at most this many', parseWholeNumber(1, 100_000), 50)
     .action((options: Options) => ls(context, options))
   withExamples(withJson(withServer(command)), [
@@ -34,6 +42,7 @@ async function ls({ connect, screen }: CliContext, options: Options): Promise<vo
   const filter = {
     ...(options.status === undefined ? {} : { status: options.status }),
     ...(options.workflow === undefined ? {} : { workflow: options.workflow }),
+    ...(options.label === undefined ? {} : { labels: options.label }),
     // Decoys are nobody's work; who asks for them by name means them.
     ...(options.workflow === undefined ? { canary: false } : {}),
     // A named status says by itself whether ended runs are meant.

@@ -6,6 +6,7 @@ import { parseDuration } from '../durations.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
 import type { ServerOptions } from '../locate.ts'
 import { failureOf, isAnswer } from '../problems.ts'
+import { meantRun } from '../run-id.ts'
 
 type Options = ServerOptions & { reason?: string; timeout: number; json?: true }
 type Answer = {
@@ -54,11 +55,13 @@ export function addResume(program: Command, context: CliContext): void {
 async function hold(
   { screen, connect }: CliContext,
   mutation: 'pauseRun' | 'resumeRun',
-  runId: string,
+  id: string,
   options: Options,
 ): Promise<void> {
   const { reason, timeout } = options
-  const answered = await connect(options).request<Record<typeof mutation, Answer | Problem>>(
+  const server = connect(options)
+  const runId = await meantRun(server, id)
+  const answered = await server.request<Record<typeof mutation, Answer | Problem>>(
     documents[mutation],
     { input: { runId, reason, timeoutMs: timeout } },
     { limitMs: timeout + 15_000 },

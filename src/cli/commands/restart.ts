@@ -6,6 +6,7 @@ import { parseDuration } from '../durations.ts'
 import { CliError, exitCodes } from '../exit-codes.ts'
 import type { ServerOptions } from '../locate.ts'
 import { failureOf, isAnswer } from '../problems.ts'
+import { meantRun } from '../run-id.ts'
 
 type Options = ServerOptions & {
   definition: 'recorded' | 'current'
@@ -50,9 +51,11 @@ export function addRestart(program: Command, context: CliContext): void {
   )
 }
 
-async function restart({ screen, connect }: CliContext, runId: string, options: Options): Promise<void> {
+async function restart({ screen, connect }: CliContext, id: string, options: Options): Promise<void> {
   const { definition, prompt, reason, timeout } = options
-  const { restartRun } = await connect(options).request<{ restartRun: Answer | Problem }>(
+  const server = connect(options)
+  const runId = await meantRun(server, id)
+  const { restartRun } = await server.request<{ restartRun: Answer | Problem }>(
     documents.restartRun,
     { input: { runId, definition: definition.toUpperCase(), prompt, reason, timeoutMs: timeout } },
     { limitMs: timeout + 15_000 },

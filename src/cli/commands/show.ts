@@ -8,6 +8,7 @@ import { fetchRun } from '../fetch-run.ts'
 import type { ServerOptions } from '../locate.ts'
 import { type Moment, momentHelp, parseMoment, replayLine, replayRun } from '../moment.ts'
 import { receiptLines } from '../receipt-text.ts'
+import { meantRun } from '../run-id.ts'
 import { runLines } from '../run-text.ts'
 
 type Options = ServerOptions & { at?: Moment; receipt?: true; json?: true }
@@ -28,9 +29,10 @@ export function addShow(program: Command, context: CliContext): void {
   ])
 }
 
-async function show(context: CliContext, id: string, options: Options): Promise<void> {
+async function show(context: CliContext, typed: string, options: Options): Promise<void> {
   const { screen } = context
   const server = context.connect(options)
+  const id = await meantRun(server, typed)
   const replay = options.at && (await replayRun(server, id, options.at))
   const run = replay?.was ?? (await fetchRun(server, id))
   if (options.receipt) return showReceipt(context, run, options.json === true)

@@ -6,6 +6,7 @@ import type { ServerOptions } from '../locate.ts'
 import { parseWholeNumber } from '../option-values.ts'
 import { eachNode } from '../pages.ts'
 import { runNotFound } from '../problems.ts'
+import { meantRun } from '../run-id.ts'
 import { timelineLines } from '../timeline-text.ts'
 
 type Options = ServerOptions & { limit: number; json?: true }
@@ -23,8 +24,9 @@ export function addTimeline(program: Command, context: CliContext): void {
   ])
 }
 
-async function timeline({ connect, screen }: CliContext, id: string, options: Options): Promise<void> {
+async function timeline({ connect, screen }: CliContext, typed: string, options: Options): Promise<void> {
   const server = connect(options)
+  const id = await meantRun(server, typed)
   const { run: head } = await server.request<{ run: TimelineHead | null }>(documents.timelineHead, { id })
   if (head === null) throw runNotFound(id)
   const entries: TimelineEntry[] = []

@@ -35,7 +35,7 @@ beforeAll(async () => {
   const run = (args: { id: string }) => runs.find((known) => known.id === args.id) ?? null
   const mutation = ({ input }: { input: Record<string, unknown> }) => {
     asked.push(input)
-    return answer
+    return typeof answer === 'function' ? answer(input) : answer
   }
   server = await startFakeGraphQLServer({
     Query: {
@@ -43,11 +43,13 @@ beforeAll(async () => {
       runs: (args: { first: number; after: string | null; filter: Record<string, unknown> }) => {
         asked.push(args)
         const from = args.after === null ? 0 : Number(args.after.slice(1)) + 1
-        const page = runs.slice(from, from + args.first)
+        const { idPrefix = '' } = args.filter as { idPrefix?: string }
+        const found = runs.filter((known) => known.id.startsWith(idPrefix))
+        const page = found.slice(from, from + args.first)
         const last = from + page.length - 1
         return {
           ...pageOf(page),
-          pageInfo: { hasNextPage: last < runs.length - 1, hasPreviousPage: false, endCursor: `c${last}` },
+          pageInfo: { hasNextPage: last < found.length - 1, hasPreviousPage: false, endCursor: `c${last}` },
         }
       },
       alerts: (args: { open: boolean | null; runId: string | null; first: number }) => {
@@ -338,6 +340,38 @@ describe('kill', () => {
     ]
   })
 
+  it('[R4] kills several runs: a receipt for each, and the worst of them is how it ends', async () => {
+    const [dead, over, gone] = [id, 'run_aaaaaaaaaaaa', 'run_bbbbbbbbbbbb']
+    runs = [fakeRun({ id: dead }), fakeRun({ id: over })]
+    const answers: Record<string, object> = {
+      [dead]: killAnswer,
+      [over]: { __typename: 'AlreadyEnded', message: `${over} has ended as COMPLETED.`, run: fakeRun({ id: over }) },
+      [gone]: { __typename: 'RunNotFound', message: `There is no run ${gone}.` },
+    }
+    answer = ({ runId }: { runId: string }) => answers[runId]
+    const both = await cli(['kill', dead, 'aaaa', dead, '--force'])
+    expect(both.code).toBe(5)
+    expect(both.stdout).toMatch(
+      new RegExp(`^${dead}  KILLED .*\\n  .*PROVEN DEAD.*\\n  processes 2, cleanup DONE.*\\n$`),
+    )
+    expect(both.stderr).toContain(`${dead}: ${dead} is dead.`)
+    expect(both.stderr).toContain(`aaaa: ${over} has ended as COMPLETED.`)
+    expect(asked.filter((input) => (input as { runId?: string }).runId === dead)).toHaveLength(1)
+    const three = await cli(['kill', dead, over, gone, '--json'])
+    expect(three.code).toBe(3)
+    expect(lines(three.stdout).map((line) => JSON.parse(line).runId)).toEqual([dead])
+    expect(three.stderr).toContain(`${gone}: There is no run ${gone}.`)
+    expect((await cli(['kill', dead])).code).toBe(0)
+    expect((await cli(['kill'])).code).toBe(2)
+  })
+
+  it('[R4] an emergency kill takes no beginning of an id: only the event store knows what it means', async () => {
+    const { code, stderr } = await cli(['kill', '--emergency', '0123'])
+    expect(code).toBe(2)
+    expect(stderr).toContain('Give the whole id.')
+    expect(asked).toEqual([])
+  })
+
   it('[R4] shows each step as it happens, then a short receipt; 0 means proven dead', async () => {
     const { code, stdout, stderr } = await cli(['kill', id, '--reason', 'stuck'])
     expect(code).toBe(0)
@@ -468,6 +502,33 @@ describe('looking', () => {
     expect(lines(stdout)[1]).toMatch(/ 3 min /)
     expect(lines(stdout)[2]).toMatch(/ ran 12 s, ended 2 h ago /)
     expect(lines(stdout)[3]).toMatch(/ never ran, ended 1 min ago /)
+  })
+
+  it('[R40] ls --label asks for runs with all of these labels', async () => {
+    await cli(['ls', '--label', 'team=red', '--label', 'pr=a=b'])
+    expect(asked[0]).toMatchObject({
+      filter: {
+        labels: [
+          { name: 'team', value: 'red' },
+          { name: 'pr', value: 'a=b' },
+        ],
+      },
+    })
+    expect((await cli(['ls', '--label', 'red'])).code).toBe(2)
+  })
+
+  it('[R40] a run is named by how its id begins, where that is unique', async () => {
+    runs = ['run_0123456789ab', 'run_01234aaaaaaa', 'run_ffffffffffff'].map((id) => fakeRun({ id }))
+    for (const name of ['ffff', 'run_fffff', 'ffffffffffff', 'run_ffffffffffff']) {
+      expect((await cli(['show', name])).stdout, name).toContain('run_ffffffffffff')
+    }
+    const ambiguous = await cli(['show', '01234'])
+    expect(ambiguous).toMatchObject({ code: 2, stdout: '' })
+    expect(ambiguous.stderr).toContain('More than one run begins with run_01234: run_0123456789ab, run_01234aaaaaaa.')
+    const none = await cli(['show', 'eeee'])
+    expect(none).toMatchObject({ code: 3, stdout: '' })
+    expect(none.stderr).toContain('There is no run whose id begins with run_eeee.')
+    for (const name of ['fff', 'gggg', 'run_']) expect((await cli(['show', name])).code, name).toBe(3)
   })
 
   it('[R40] ls colours the status on a terminal only, and says it in words everywhere', async () => {
