@@ -1,3 +1,4 @@
+import type { ReceiptProcess } from '../domain/receipt.ts'
 import type { EmergencyKillAnswer } from './answers.ts'
 import type { LocalKillResult } from './composed.ts'
 import type { CliContext } from './context.ts'
@@ -64,10 +65,13 @@ export async function reportEmergency(
 /** In the words of `runwarden kill`, from the receipt alone: the run's own status follows with its record. */
 function standing({ receipt, killedAt }: EmergencyKillAnswer): string {
   if (receipt === null) return 'no receipt yet'
-  const { proven, rootExit, root, timings } = receipt.json
+  const { proven, root, processes, timings } = receipt.json
   if (!proven || killedAt === null) return 'KILL_UNVERIFIED'
-  const signalledAt = timings.sigtermAt ?? timings.sigkillAt
-  const byItself = root !== null && (signalledAt === undefined || (rootExit !== null && rootExit.at < signalledAt))
-  if (byItself) return 'ended by itself'
+  // Not by the times: that of the exit is the clock of the file system, which is behind by some milliseconds.
+  const isRoot = ({ identity }: ReceiptProcess) =>
+    identity.pid === root?.pid && identity.startTime === root.startTime && identity.bootId === root.bootId
+  if (root !== null && !processes.some((process) => isRoot(process) && process.signals.length > 0)) {
+    return 'ended by itself'
+  }
   return `KILLED ${formatDuration(Date.parse(killedAt) - Date.parse(timings.requestedAt))} after the request`
 }

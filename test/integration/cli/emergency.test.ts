@@ -16,8 +16,10 @@ const answer = (changes: Partial<EmergencyKillAnswer> = {}): EmergencyKillAnswer
   ...changes,
 })
 
-const { requestedAt, provenAt } = provenReceipt.timings
-const endedByItself = { ...provenReceipt, timings: { requestedAt, ...(provenAt && { provenAt }) } }
+/** Its root was gone before anybody was signalled; only the child that it left was. */
+const endedByItself = { ...provenReceipt, processes: provenReceipt.processes.slice(1) }
+/** The file system's clock, which tells when it exited, was behind. */
+const exitedEarlier = { ...provenReceipt, rootExit: { status: 137, at: provenReceipt.timings.requestedAt } }
 
 let server: FakeGraphQLServer | undefined
 afterEach(async () => {
@@ -68,6 +70,7 @@ describe('[R40] [R4] kill --emergency on a server whose event store is away', ()
     ['not proven', answer({ success: false, killedAt: null, receipt: { json: unprovenReceipt } }), 'KILL_UNVERIFIED'],
     ['under way', answer({ success: false, killedAt: null, receipt: null }), 'no receipt yet'],
     ['over before anybody signalled', answer({ receipt: { json: endedByItself } }), 'ended by itself'],
+    ['killed', answer({ receipt: { json: exitedEarlier } }), 'KILLED 3.0 s after the request'],
   ])('its first line says how it stands: %s', async (_what, result, standing) => {
     const { stdout } = await onServer(result, ['--emergency'])
     expect(stdout.split('\n')[0]).toBe(`${id}  ${standing}, cleanup DONE`)
