@@ -1,4 +1,4 @@
-import type { RunFilter } from '../src/control/control.ts'
+import type { RunFilter } from '../src/control/queries/run-filter.ts'
 import { redactArguments } from '../src/domain/redact.ts'
 import {
   cacheReadRatio,

@@ -14,6 +14,7 @@ import type { AuditEntry } from './queries/audit.ts'
 import type { AlertChange } from './queries/follow-alerts.ts'
 import type { Page, PageRequest } from './queries/page.ts'
 import type { Moment, ReplayedRun } from './queries/run-at.ts'
+import type { RunFilter } from './queries/run-filter.ts'
 import type { TimelineEntry } from './queries/timeline.ts'
 
 /** Who asks, and the id under which everything that follows can be found. */
@@ -191,17 +192,6 @@ export type SkipProjectionEventResult =
   | StoreUnavailableFailure
 
 /** `canary`: true: only decoys of the readiness canary; false: none of them. */
-export type RunFilter = {
-  status?: RunStatus[]
-  workflow?: string
-  live?: boolean
-  canary?: boolean
-  /** It has all of these. */
-  labels?: Record<string, string>
-  /** How its id begins, such as `run_01ab`. */
-  idPrefix?: string
-}
-
 export type RunEventEntry = { event: RecordedEvent; cursor: string }
 
 export type OutputText = {

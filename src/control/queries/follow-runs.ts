@@ -3,7 +3,7 @@ import type { Projector } from '../../../projections/projector.ts'
 import { runIdsOf } from '../../../projections/runs.ts'
 import type { RunState } from '../../domain/run-state.ts'
 import type { EventStore } from '../../event-store/event-store.ts'
-import type { RunFilter } from '../control.ts'
+import type { RunFilter } from './run-filter.ts'
 import { findRuns, matches } from './runs.ts'
 
 /**

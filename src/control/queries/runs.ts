@@ -3,10 +3,10 @@ import { z } from 'zod'
 import { canaryWorkflow } from '../../domain/canary-events.ts'
 import { runIdSchema } from '../../domain/ids.ts'
 import { isTerminal, type RunState, type RunStatus, runStatuses } from '../../domain/run-state.ts'
-import type { RunFilter } from '../control.ts'
 import { ask, placeholders } from './ask.ts'
 import { cursorsOf } from './cursor.ts'
 import { type Page, type PageRequest, pageOf } from './page.ts'
+import type { RunFilter } from './run-filter.ts'
 
 /** undefined: no such run, or it has not been projected yet. @throws StoreUnavailable */
 export async function findRun(pool: pg.Pool, id: string): Promise<RunState | undefined> {
