@@ -117,53 +117,68 @@ const appendMax = { events: 100, bytes: 1024 * 1024 }
 /** Appends that are under way together: enough for several full batches of a group commit. */
 const windowMax = { appends: 2_000, bytes: 8 * 1024 * 1024 }
 
-type Window = { appends: StreamAppend[]; ends: number[]; bytes: number }
+/** Of one stream, with the revision that the last of them has in the file. */
+type Group = { stream: string; events: NewEvent[]; lastRevision: number; bytes: number }
 
 async function bring(store: EventStore, { path, signal, progress }: ImportOptions): Promise<void> {
-  const revisions = revisionCheck()
-  let window: Window = { appends: [], ends: [], bytes: 0 }
+  const check = revisionCheck()
   let events = 0
-  const flush = async () => {
+  for await (const groups of windowsOf(path, signal)) {
     signal.throwIfAborted()
-    const results = await store.appendAll(window.appends)
-    for (const [index, result] of results.entries()) revisions.check(window, index, result)
-    events += window.appends.reduce((sum, append) => sum + append.events.length, 0)
-    progress('import', events)
-    window = { appends: [], ends: [], bytes: 0 }
-  }
-  let last = { stream: '', events: [] as NewEvent[], bytes: 0 }
-  for await (const batch of readHistory(path, signal)) {
-    for (const { stream, revision, type, v, data, metadata } of batch) {
-      const bytes = JSON.stringify(data).length + 200
-      const joins = stream === last.stream && window.appends.length > 0 && last.events.length < appendMax.events
-      if (!joins || last.bytes + bytes > appendMax.bytes) {
-        if (window.appends.length >= windowMax.appends || window.bytes > windowMax.bytes) await flush()
-        last = { stream, events: [], bytes: 0 }
-        window.appends.push({ stream, events: last.events, expected: 'any' })
-        window.ends.push(revision)
-      }
-      last.events.push({ type, v, data, metadata })
-      last.bytes += bytes
-      window.bytes += bytes
-      window.ends[window.ends.length - 1] = revision
+    const appends = groups.map(({ stream, events }): StreamAppend => ({ stream, events, expected: 'any' }))
+    const results = await store.appendAll(appends)
+    for (const [index, group] of groups.entries()) {
+      check(group, results[index])
+      events += group.events.length
     }
+    progress('import', events)
   }
-  if (window.appends.length > 0) await flush()
 }
 
-/** That each stream grows as it did. Remembers the streams whose beginning is gone, and no others. */
-function revisionCheck() {
-  const shifts = new Map<string, number>()
-  return {
-    check({ appends, ends }: Window, index: number, result: AppendResult): void {
-      const { stream, events } = appends[index] as StreamAppend
-      if (result.outcome !== 'appended') throw new ImportDiffers(`An append to ${stream} was refused.`)
-      const shift = (ends[index] as number) - result.revision
-      if (shift > 0 && result.revision === events.length - 1) shifts.set(stream, shift)
-      if (shift !== (shifts.get(stream) ?? 0)) {
-        throw new ImportDiffers(`Somebody else writes to ${stream} in this store.`)
+async function* windowsOf(path: string, signal: AbortSignal): AsyncGenerator<Group[]> {
+  let window: Group[] = []
+  let bytes = 0
+  for await (const group of groupsOf(path, signal)) {
+    window.push(group)
+    bytes += group.bytes
+    if (window.length < windowMax.appends && bytes < windowMax.bytes) continue
+    yield window
+    window = []
+    bytes = 0
+  }
+  if (window.length > 0) yield window
+}
+
+/** The same of the same file, however often: an append that is repeated must be as it was. */
+async function* groupsOf(path: string, signal: AbortSignal): AsyncGenerator<Group> {
+  let group: Group | undefined
+  for await (const batch of readHistory(path, signal)) {
+    for (const { stream, revision, type, v, data, metadata } of batch) {
+      const isFull = group !== undefined && (group.events.length >= appendMax.events || group.bytes >= appendMax.bytes)
+      if (group === undefined || group.stream !== stream || isFull) {
+        if (group !== undefined) yield group
+        group = { stream, events: [], lastRevision: revision, bytes: 0 }
       }
-    },
+      group.events.push({ type, v, data, metadata })
+      group.lastRevision = revision
+      group.bytes += JSON.stringify(data).length
+    }
+  }
+  if (group !== undefined) yield group
+}
+
+/**
+ * That each stream grows as it did, but for what retention had removed: before the export, from its beginning, or while
+ * it went on, from its middle. Remembers those streams, and no others.
+ */
+function revisionCheck() {
+  const missing = new Map<string, number>()
+  return ({ stream, lastRevision }: Group, result: AppendResult | undefined): void => {
+    if (result?.outcome !== 'appended') throw new ImportDiffers(`An append to ${stream} was refused.`)
+    const before = missing.get(stream) ?? 0
+    const now = lastRevision - result.revision
+    if (now < before) throw new ImportDiffers(`Somebody else writes to ${stream} in this store.`)
+    if (now > before) missing.set(stream, now)
   }
 }
 

@@ -38,7 +38,8 @@ afterEach(closeAll)
 
 const heartbeat = (outputBytes: number) => event('HeartbeatRecorded', { outputBytes })
 
-describe('a history that moves to another store', () => {
+// Two databases each, and all of their read models, on a machine that may be busy.
+describe('a history that moves to another store', { timeout: 120_000 }, () => {
   it('[R41] is the same there: streams, revisions, ids, data, metadata and order; and so are all rows', async () => {
     const ids: RunId[] = Array.from({ length: 4 }, newRunId)
     await fc.assert(
@@ -101,6 +102,25 @@ describe('a history that moves to another store', () => {
     expect(content.map(({ revision: _, ...rest }) => rest)).toEqual(kept.map(({ revision: _, ...rest }) => rest))
     // Its heartbeats are under retention here, too.
     expect(await to.store.retire()).toBe(2)
+  })
+
+  it('[R41] is whole also where retention removed events while it was exported', async () => {
+    const [from, to] = [await world(), await world()]
+    const runId = newRunId()
+    await from.append(runId, requestedAs(runId), started(), ...[1, 2, 3, 4, 5].map(heartbeat))
+    const retiring: EventStore = {
+      ...from.store,
+      async *readAll(after, options) {
+        for await (const event of from.store.readAll(after, options)) {
+          if (event.stream !== telemetryStream(runId) || ![1, 2].includes(event.revision)) yield event
+        }
+      },
+    }
+    await writeTo(path('retiring'), retiring)
+    await bring(path('retiring'), to.store)
+    const revisions = await collect(to.store.readStream(telemetryStream(runId)))
+    expect(revisions.map(({ revision }) => revision)).toEqual([0, 1, 2])
+    expect(await unfinishedImport(to.store)).toBeUndefined()
   })
 
   it('[R41] goes from PostgreSQL to KurrentDB and back, and the rows are those of before', async () => {
@@ -187,7 +207,7 @@ describe('a history that moves to another store', () => {
   it('[R41] is refused to whoever serves until it is whole, and is brought to its end after a kill -9', async () => {
     const [from, to] = [await world(), await world()]
     const streams = Array.from({ length: 50 }, (_, n) => `run-${n}`)
-    const appends = Array.from({ length: 7_000 }, (_, n) => ({
+    const appends = Array.from({ length: 2_500 }, (_, n) => ({
       ...{
         stream: streams[n % 50] as string,
         events: [newEvent({ n, text: 'x'.repeat(100) })],
@@ -203,25 +223,23 @@ describe('a history that moves to another store', () => {
     ])
     expect(await program.next()).toMatchObject({ phase: 'import' })
     await program.end('SIGKILL')
-    expect(await unfinishedImport(to.store)).toContain('unfinished import of 7000 events')
-    expect((await contentOf(to.store)).length).toBeGreaterThan(1_000)
+    expect(await unfinishedImport(to.store)).toContain('unfinished import of 2500 events')
+    const there = (await contentOf(to.store)).length
+    expect([there > 0, there < 2_500]).toEqual([true, true])
     expect(await bring(file, to.store)).toBe('begun')
     expect(await unfinishedImport(to.store)).toBeUndefined()
     expect(await contentOf(to.store)).toEqual(await contentOf(from.store))
   })
 
-  it('[R41] stays unfinished when it is interrupted, and is brought to its end by the same call', async () => {
+  it.each(['import', 'compare'])('[R41] stays unfinished when it is interrupted at the step %s', async (step) => {
     const [from, to] = [await world(), await world()]
-    const appends = Array.from({ length: 5_000 }, (_, n) => ({
-      ...{ stream: `run-${n % 7}`, events: [newEvent({ n })], expected: 'any' as const },
-    }))
-    await from.store.appendAll(appends)
+    for (let n = 0; n < 5; n += 1) await from.appendTo(`run-${n}`, [newEvent({ n })])
     await writeTo(path('interrupted'), from.store)
     const stop = new AbortController()
-    const interrupted = bring(path('interrupted'), to.store, { signal: stop.signal, progress: () => stop.abort() })
-    await expect(interrupted).rejects.toThrow(/abort/i)
-    expect(await unfinishedImport(to.store)).toBeDefined()
-    await bring(path('interrupted'), to.store)
+    const progress = (phase: string) => phase === step && stop.abort()
+    await expect(bring(path('interrupted'), to.store, { signal: stop.signal, progress })).rejects.toThrow(/abort/i)
+    expect(await unfinishedImport(to.store)).toContain('unfinished import of 5 events')
+    expect(await bring(path('interrupted'), to.store)).toBe('begun')
     expect(await contentOf(to.store)).toEqual(await contentOf(from.store))
   })
 })
