@@ -1,15 +1,15 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { closeSync, fdatasyncSync, openSync, writeSync } from 'node:fs'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type pg from 'pg'
-import type { NewEvent } from '../src/domain/event.ts'
 import { createPostgresEventStore } from '../src/event-store/postgres.ts'
 import { type DatabaseConnection, openPool } from '../src/postgres/connection.ts'
 import { startEmbeddedPostgres } from '../src/postgres/embedded.ts'
 import { type Bench, drive, median, percentile } from './bench.ts'
 import { openEmmett } from './emmett.ts'
+import { heartbeat } from './heartbeat.ts'
 import { findPgbench, insertsPerSecond, type Protocol } from './pgbench.ts'
 
 const manyCallers = 128
@@ -153,18 +153,6 @@ async function openBestEmmett(connection: DatabaseConnection) {
   const connections = best?.connections ?? 10
   return { connections, ...(await openEmmett(connection, connections)) }
 }
-
-const heartbeat = (): NewEvent => ({
-  type: 'HeartbeatRecorded',
-  v: 1,
-  data: { progressPercent: 40, processes: 4, cpuMs: 1_234, lastOutput: 'Now let me set everything up:' },
-  metadata: {
-    eventId: randomUUID(),
-    actor: { kind: 'host', id: 'host_0123456789ab' },
-    correlationId: randomUUID(),
-    occurredAt: new Date().toISOString(),
-  },
-})
 
 /** A page of 8 KiB, written over and over in place and synced, as a log's is. */
 function syncsPerSecond(path: string, ms: number): number {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,13 +7,13 @@ import { createProjector, type Projector } from '../projections/projector.ts'
 import { runAt } from '../src/control/queries/run-at.ts'
 import { listRuns } from '../src/control/queries/runs.ts'
 import { listTimeline } from '../src/control/queries/timeline.ts'
-import type { NewEvent } from '../src/domain/event.ts'
 import type { RunId } from '../src/domain/ids.ts'
 import type { EventStore } from '../src/event-store/event-store.ts'
 import { createPostgresEventStore } from '../src/event-store/postgres.ts'
 import { openPool } from '../src/postgres/connection.ts'
 import { startEmbeddedPostgres } from '../src/postgres/embedded.ts'
 import { type Bench, drive, type Figures, median, percentile } from './bench.ts'
+import { heartbeat } from './heartbeat.ts'
 import { writeHistory } from './history.ts'
 
 /** How many events there are in the end. RUNWARDEN_BENCH_GROWTH_EVENTS=5000000 takes 10 GB of disk and half an hour. */
@@ -155,15 +154,3 @@ async function cursorInTheMiddle(pool: pg.Pool): Promise<string | null> {
   }
   return page.items[Math.floor(page.items.length / 2)]?.cursor ?? null
 }
-
-const heartbeat = (): NewEvent => ({
-  type: 'HeartbeatRecorded',
-  v: 1,
-  data: { progressPercent: 40, processes: 4, cpuMs: 1_234, lastOutput: 'Now let me set everything up:' },
-  metadata: {
-    eventId: randomUUID(),
-    actor: { kind: 'host', id: 'host_0123456789ab' },
-    correlationId: randomUUID(),
-    occurredAt: new Date().toISOString(),
-  },
-})
