@@ -4,6 +4,7 @@ import type { FactBody } from '../../domain/host-link.ts'
 import type { CleanupRun } from '../cleanup.ts'
 import { accountOf } from './account.ts'
 import { findGitDirectories, removeStaleLocks } from './locks.ts'
+import { salvageOf } from './manifest.ts'
 import { occupantsOf, occupantText } from './occupants.ts'
 import { isThere, removeTree } from './remove.ts'
 import { salvageWorkspace } from './salvage.ts'
@@ -41,10 +42,13 @@ export async function removeLocks(run: CleanupRun): Promise<string> {
 export async function salvage(run: CleanupRun): Promise<string | { detail: string; facts: FactBody[] }> {
   const { paths, facts, salvageMaxBytes: maxBytes, signal } = run
   const runId = basename(paths.directory)
-  const kept = await salvageWorkspace({ runId, paths, account: accountOf(run.work), maxBytes, signal })
-  if (kept === undefined) return 'there was nothing to keep'
+  const manifest = await salvageWorkspace({ runId, paths, account: accountOf(run.work), maxBytes, signal })
+  if (manifest === undefined) return 'there was nothing to keep'
+  const kept = salvageOf(manifest)
   const told: FactBody[] = facts.has('WorkspaceSalvaged') ? [] : [{ type: 'WorkspaceSalvaged', data: kept }]
-  return { detail: `what was in the workspace is kept in ${kept.path}`, facts: told }
+  const count = manifest.commits.length
+  const commits = count === 0 ? '' : `, with ${count} ${count === 1 ? 'commit' : 'commits'} that no ref reaches`
+  return { detail: `what was in the workspace is kept in ${kept.path}${commits}`, facts: told }
 }
 
 /** Only what was salvaged, and what nobody works in. */
@@ -72,9 +76,10 @@ export async function removeWorktree(run: CleanupRun): Promise<string> {
   const { paths, facts, signal } = run
   const record = await readWorktree(paths)
   if (record === undefined) return 'none was made'
-  // It names commits that are nowhere else, perhaps.
-  const isKept = !run.doneSteps.has('salvage') || (facts.latest('WorkspaceSalvaged')?.keep ?? null) !== null
-  if (isKept) return 'kept, as its directory was'
   if (await isThere(paths.workspace)) return 'kept, as its directory was'
+  // The run has removed its directory; commits that are nowhere else may be named here.
+  if (!run.doneSteps.has('salvage')) return 'kept: it could not be salvaged'
+  const keep = facts.latest('WorkspaceSalvaged')?.keep ?? null
+  if (keep !== null) return `kept: ${keep}`
   return forgetWorktree(record, paths, accountOf(run.work), signal)
 }

@@ -25,9 +25,11 @@ export const salvageOf = ({ salvage, leftOut }: Manifest): Salvage => ({
 })
 
 /** @returns undefined: there is no bundle @throws when it is none of ours */
-export async function readManifest(bundle: string): Promise<Salvage | undefined> {
+export async function readManifest(bundle: string): Promise<Manifest | undefined> {
   try {
-    return salvageSchema.parse(salvageOf(JSON.parse(await readFile(join(bundle, fileName), 'utf8'))))
+    const manifest = JSON.parse(await readFile(join(bundle, fileName), 'utf8')) as Manifest
+    salvageSchema.parse(salvageOf(manifest))
+    return manifest
   } catch (error) {
     if (isGone(error)) return undefined
     throw error

@@ -2,14 +2,13 @@ import { constants } from 'node:fs'
 import { lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { RunId } from '../../domain/ids.ts'
-import type { Salvage } from '../../domain/salvage.ts'
 import { isGone } from '../../os/process-identity.ts'
 import type { Account } from '../accounts.ts'
 import { type RunPaths, syncDirectory } from '../run-directory.ts'
 import { type KeptCommits, keepCommits } from './commits.ts'
 import { choose } from './files.ts'
 import { type KeptFiles, keepFiles } from './keep-files.ts'
-import { type Manifest, readManifest, salvageOf, writeManifest } from './manifest.ts'
+import { type Manifest, readManifest, writeManifest } from './manifest.ts'
 import { refuseMounts } from './remove.ts'
 import { readWorktree, type WorktreeRecord } from './worktree.ts'
 
@@ -33,7 +32,7 @@ const keepLengthMax = 500
  * @returns undefined: there was nothing to keep
  * @throws when something could not be kept; the workspace must stay then
  */
-export async function salvageWorkspace(options: SalvageOptions): Promise<Salvage | undefined> {
+export async function salvageWorkspace(options: SalvageOptions): Promise<Manifest | undefined> {
   const { paths } = options
   const before = await readManifest(paths.artifacts)
   if (before !== undefined) return before
@@ -60,7 +59,7 @@ export async function salvageWorkspace(options: SalvageOptions): Promise<Salvage
   await syncDirectory(bundle)
   await rename(bundle, paths.artifacts)
   await syncDirectory(dirname(bundle))
-  return salvageOf(manifest)
+  return manifest
 }
 
 /**

@@ -10,6 +10,7 @@ import { createHostWorld, type HostWorld, killThoseOf } from '../../support/host
 import { makeTemporaryDirectory } from '../../support/temporary-directory.ts'
 import { waitUntil } from '../../support/wait-until.ts'
 
+const isRoot = process.getuid?.() === 0
 const sh = (script: string) => ['sh', '-c', script]
 const env = { HOME: '/nonexistent', GIT_CONFIG_GLOBAL: '/dev/null', GIT_CONFIG_NOSYSTEM: '1' }
 const identity = `git config user.name Ada; git config user.email ada@example.org;`
@@ -283,6 +284,31 @@ describe('[M6] nobody loses work: what a workspace hides is kept too', () => {
       { id: expect.any(String), foundIn: expect.arrayContaining(['HEAD']) },
     ])
     git(repository, 'bundle', 'verify', '--quiet', join(world.artifacts(gone.runId), 'commits.bundle'))
+    expect(step(gone.runId, 'salvage')).toMatchObject({ detail: expect.stringMatching(/, with 1 commit that no ref/) })
+  })
+
+  it('of a shallow clone, of a repository with SHA-256, and of another account', async () => {
+    const full = makeRepository(join(temporary.path, 'full'))
+    git(full, 'commit', '--quiet', '--allow-empty', '--message=second')
+    git(temporary.path, 'clone', '--quiet', '--depth=1', `file://${full}`, 'shallow')
+    git(temporary.path, 'init', '--quiet', '--object-format=sha256', 'sha256')
+    git(join(temporary.path, 'sha256'), 'commit', '--quiet', '--allow-empty', '--message=first')
+    git(temporary.path, 'clone', '--quiet', full, 'another')
+    if (isRoot) execFileSync('chown', ['-R', 'nobody', join(temporary.path, 'another')])
+    for (const name of ['shallow', 'sha256', 'another']) {
+      const repository = join(temporary.path, name)
+      const script = `${identity} git checkout -q --detach; echo two >a.txt; git add a.txt; git commit -qm detached
+        git update-index --skip-worktree a.txt; echo edited >a.txt`
+      const account = isRoot && name === 'another' ? { runAs: 'nobody' } : {}
+      const run = await world.launch(sh(script), { ...inWorktree(repository, 'work'), ...account })
+      await ended(run)
+      expect((await world.fact(run.runId, 'WorkspaceSalvaged')).keep).toBeNull()
+      expect(readFileSync(join(world.artifacts(run.runId), 'changes.patch'), 'utf8')).toContain('+edited')
+      const bundle = join(world.artifacts(run.runId), 'commits.bundle')
+      git(repository, 'fetch', '--quiet', bundle, 'refs/salvage/*:refs/heads/salvage/*')
+      expect(git(repository, 'log', '--format=%s', '-1', '--branches=salvage/*')).toBe('detached')
+      expect(existsSync(world.workspace(run.runId))).toBe(false)
+    }
   })
 
   it('repositories of the run’s own: in the place of the worktree’s, and below what .gitignore names', async () => {
