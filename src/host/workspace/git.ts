@@ -53,7 +53,7 @@ export type Objects = {
   /** What HEAD says: `ref: refs/…`, or a commit. */
   head: string
   isSha256: boolean
-  /** Where refs, packed-refs and objects are. */
+  /** Where refs and objects are. */
   commonDirectory: string
   index: string
   workTree: string
@@ -71,8 +71,7 @@ export function gitOn(directory: string, objects: Objects, account: Account | un
   const format = isSha256 ? '[core]\n\trepositoryformatversion = 1\n[extensions]\n\tobjectformat = sha256\n' : ''
   writeFileSync(join(directory, 'config'), `${format}[core]\n\tbare = false\n`)
   writeFileSync(join(directory, 'HEAD'), `${head}\n`)
-  symlinkSync(join(commonDirectory, 'refs'), join(directory, 'refs'))
-  symlinkSync(join(commonDirectory, 'packed-refs'), join(directory, 'packed-refs'))
+  for (const name of ['refs', 'packed-refs', 'shallow']) symlinkSync(join(commonDirectory, name), join(directory, name))
   for (const name of ['config', 'HEAD']) chmodSync(join(directory, name), 0o644)
   const own = {
     ...environment,

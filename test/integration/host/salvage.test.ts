@@ -291,13 +291,18 @@ describe('[M6] nobody loses work: what a workspace hides is kept too', () => {
     const full = makeRepository(join(temporary.path, 'full'))
     git(full, 'commit', '--quiet', '--allow-empty', '--message=second')
     git(temporary.path, 'clone', '--quiet', '--depth=1', `file://${full}`, 'shallow')
+    git(full, 'checkout', '--quiet', '-b', 'other')
+    for (const message of ['before', 'other']) git(full, 'commit', '--quiet', '--allow-empty', `--message=${message}`)
     git(temporary.path, 'init', '--quiet', '--object-format=sha256', 'sha256')
     git(join(temporary.path, 'sha256'), 'commit', '--quiet', '--allow-empty', '--message=first')
     git(temporary.path, 'clone', '--quiet', full, 'another')
     if (isRoot) execFileSync('chown', ['-R', 'nobody', join(temporary.path, 'another')])
     for (const name of ['shallow', 'sha256', 'another']) {
       const repository = join(temporary.path, name)
-      const script = `${identity} git checkout -q --detach; echo two >a.txt; git add a.txt; git commit -qm detached
+      // A fetch of its own, as shallow as the clone is.
+      const fetch = name === 'shallow' ? `git fetch -q --depth=1 file://${full} other; git checkout -q FETCH_HEAD` : ''
+      const script = `${identity} git checkout -q --detach; ${fetch}
+        echo two >a.txt; git add a.txt; git commit -qm detached
         git update-index --skip-worktree a.txt; echo edited >a.txt`
       const account = isRoot && name === 'another' ? { runAs: 'nobody' } : {}
       const run = await world.launch(sh(script), { ...inWorktree(repository, 'work'), ...account })
