@@ -221,24 +221,26 @@ describe('[M6] nobody loses work: what a workspace hides is kept too', () => {
   it('commits that only the worktree names: detached, amended, rebased, stashed by a rebase, its own refs', async () => {
     const repository = makeRepository(join(temporary.path, 'repository'))
     const commit = (name: string) => `echo ${name} >${name}.txt; git add ${name}.txt; git commit -qm ${name}`
-    const detached = await world.launch(
-      sh(`${identity} ${commit('amended')}; git commit -q --amend -m kept; git checkout -q --detach; ${commit('first')}
-        ${commit('second')}; git update-ref refs/worktree/mine "$(git commit-tree -m own HEAD^{tree})"`),
-      inWorktree(repository, 'detached'),
+    // One after the other: they share the repository's configuration.
+    const finished = async (script: string, branch?: string) => {
+      const run = await world.launch(sh(identity + script), inWorktree(repository, branch))
+      await ended(run)
+      return run
+    }
+    const detached = await finished(
+      `${commit('amended')}; git commit -q --amend -m kept; git checkout -q --detach; ${commit('first')}
+        ${commit('second')}; git update-ref refs/worktree/mine "$(git commit-tree -m own HEAD^{tree})"`,
+      'detached',
     )
-    const rebased = await world.launch(
-      sh(`${identity} git checkout -q -b side; echo side >a.txt; git commit -qam side
+    const rebased = await finished(
+      `git checkout -q -b side; echo side >a.txt; git commit -qam side
         git checkout -q rebased; echo onto >a.txt; git commit -qam onto; git checkout -q side
-        echo stashed >stashed.txt; git add stashed.txt; git rebase --autostash rebased; git update-ref -d refs/heads/side`),
-      inWorktree(repository, 'rebased'),
+        echo stashed >stashed.txt; git add stashed.txt; git rebase --autostash rebased; git update-ref -d refs/heads/side`,
+      'rebased',
     )
     // The branch goes with the worktree, and its reflog with it.
-    const undone = await world.launch(
-      sh(`${identity} ${commit('undone')}; git reset -q --hard HEAD^`),
-      inWorktree(repository),
-    )
-    const none = await world.launch(sh(`${identity} ${commit('reached')}; echo x >x`), inWorktree(repository, 'none'))
-    for (const run of [detached, rebased, undone, none]) await ended(run)
+    const undone = await finished(`${commit('undone')}; git reset -q --hard HEAD^`)
+    const none = await finished(`${commit('reached')}; echo x >x`, 'none')
     git(repository, 'reflog', 'expire', '--expire=now', '--all')
     git(repository, 'gc', '--quiet', '--prune=now')
     expect(existsSync(join(world.artifacts(none.runId), 'commits.bundle'))).toBe(false)
@@ -270,11 +272,11 @@ describe('[M6] nobody loses work: what a workspace hides is kept too', () => {
     const repository = makeRepository(join(temporary.path, 'repository'))
     const script = `${identity} git checkout -q --detach; head -c 3000000 /dev/urandom >big; git add big; git commit -qm big`
     const run = await world.launch(sh(script), inWorktree(repository, 'work'))
+    await ended(run)
     const gone = await world.launch(
       sh(`${identity} git checkout -q --detach; git commit -q --allow-empty -m gone; rm -rf "$RUNWARDEN_WORKSPACE"`),
       inWorktree(repository, 'gone'),
     )
-    await ended(run)
     await ended(gone)
     const { keep } = await world.fact(run.runId, 'WorkspaceSalvaged')
     expect(keep).toMatch(/commits.*RUNWARDEN_SALVAGE_MAX_BYTES/)
