@@ -170,7 +170,7 @@ describe('two servers on one KurrentDB and one PostgreSQL', () => {
   const directories = [makeServerDirectory(), makeServerDirectory()] as const
   let database: TestDatabase
   let kurrentdb: FakeKurrentDb
-  let servers: [TestServer, TestServer]
+  const servers: TestServer[] = []
   const start = (dataDirectory: string) =>
     startTestServer({
       dataDirectory,
@@ -180,17 +180,17 @@ describe('two servers on one KurrentDB and one PostgreSQL', () => {
   beforeAll(async () => {
     database = await createTestDatabase()
     kurrentdb = await startFakeKurrentDb()
-    servers = await Promise.all([start(directories[0].path), start(directories[1].path)])
+    for (const { path } of directories) servers.push(await start(path))
   })
   afterAll(async () => {
-    for (const server of servers ?? []) await server.stop()
+    for (const server of servers) await server.stop()
     await kurrentdb?.stop()
     for (const directory of directories) await directory.remove()
     await database?.drop()
   })
 
   it('[R41] [R14] a kill asked of either reaches the host of its run, and both tell the same', async () => {
-    const [first, second] = servers
+    const [first, second] = servers as [TestServer, TestServer]
     const ids = [await startRun(first), await startRun(second)]
     const changes = subscribe(first.url, first.token, 'subscription { runChanged { id status } }')
     for (const [asked, id] of [
@@ -208,7 +208,7 @@ describe('two servers on one KurrentDB and one PostgreSQL', () => {
   }, 60_000)
 
   it('[R41] [R14] one is killed with -9 amid a kill asked of the other; its next start ends it, exactly once', async () => {
-    const [first, second] = servers
+    const [first, second] = servers as [TestServer, TestServer]
     const id = await startRun(first, { graceMs: 1_000 })
     const killing = killRun(second, { runId: id })
     await waitUntil(async () => (await typesOf(second, id)).includes('SigtermSent'), 'the first signal')

@@ -55,7 +55,11 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
     `the server in ${dataDirectory} to be ready`,
     timeoutMs,
     output,
-  )
+  ).catch((error) => {
+    // Nobody else has it to stop it.
+    child.kill('SIGKILL')
+    throw error
+  })
   const identity = readIdentity(child.pid ?? 0)
   if (identity === undefined) throw new Error(`the server ended:\n${output()}`)
   const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
