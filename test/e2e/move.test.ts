@@ -141,4 +141,4 @@ it('[R41] nothing is made for a damaged file, and half a history is not served',
   expect(served.stderr).toContain('runwarden import FILE')
   const again = await runwarden(['export', join(files.path, 'half')], env)
   expect(again.code).toBe(5)
-}, 60_000)
+}, 120_000)
