@@ -60,7 +60,10 @@ const sectioned = [
 ]
 
 async function startRun(command: string[], key: string): Promise<RunId> {
-  const answer = await control.startRun(context(), { command, policy, idempotencyKey: key })
+  // Actor and key alone make the run id: with the bare key another execution of this test on the same machine would have
+  // runs, and processes with their marker, of the same ids.
+  const idempotencyKey = `${key}, ${dataDirectory}`
+  const answer = await control.startRun(context(), { command, policy, idempotencyKey })
   if (answer.type !== 'StartRunAnswer') throw new Error(`start: ${answer.message}`)
   return answer.run.runId
 }
