@@ -125,7 +125,7 @@ const stretchMs = 5
 /** Reads `/proc` for all who ask: those who ask while a reading goes on share the next one. */
 export class ProcessReader {
   readonly #stats = new KeptFiles<number>()
-  #known = new Map<number, Known>()
+  readonly #known = new Map<number, Known>()
   #current: Promise<unknown> = Promise.resolve()
   #next: Promise<ProcessTable> | undefined
   #serial = 0
@@ -143,22 +143,20 @@ export class ProcessReader {
 
   async #read(): Promise<ProcessTable> {
     const entries = new Map<number, ProcessEntry>()
-    const known = new Map<number, Known>()
+    this.#serial += 1
     const lastPidBefore = lastPid()
     let stretchEnd = performance.now() + stretchMs
     for (const name of readdirSync('/proc')) {
       const pid = Number(name)
       if (Number.isNaN(pid)) continue
-      const entry = this.#entry(pid, known)
+      const entry = this.#entry(pid)
       if (entry !== undefined) entries.set(entry.pid, entry)
       if (performance.now() < stretchEnd) continue
       await setImmediate()
       stretchEnd = performance.now() + stretchMs
     }
-    const conclusive = this.#addNewcomers(entries, known, lastPidBefore)
-    this.#known = known
-    this.#stats.closeUnless((pid) => known.has(pid))
-    this.#serial += 1
+    const conclusive = this.#addNewcomers(entries, lastPidBefore)
+    this.#forgetOthers()
     return tableOf(entries.values(), { conclusive, serial: this.#serial })
   }
 
@@ -168,7 +166,7 @@ export class ProcessReader {
    * higher one). So only who ended within the last round may have left a child that nobody saw, and a round in which
    * nobody did leaves nobody out: the many short lives of a busy machine hide nothing.
    */
-  #addNewcomers(entries: Map<number, ProcessEntry>, known: Map<number, Known>, lastPidBefore: number) {
+  #addNewcomers(entries: Map<number, ProcessEntry>, lastPidBefore: number) {
     let before = lastPidBefore
     for (let round = 0; round < roundsMax; round += 1) {
       const now = lastPid()
@@ -176,7 +174,7 @@ export class ProcessReader {
       let ended = 0
       for (let pid = before + 1; pid <= now; pid += 1) {
         if (entries.has(pid)) continue
-        const entry = this.#entry(pid, known)
+        const entry = this.#entry(pid)
         if (entry === undefined || isEnding(entry)) ended += 1
         // A thread has a pid too, and a directory that is not listed; its process has been read.
         if (entry !== undefined && !isThread(pid)) entries.set(pid, entry)
@@ -187,13 +185,24 @@ export class ProcessReader {
     return false
   }
 
-  #entry(pid: number, known: Map<number, Known>): ProcessEntry | undefined {
+  #entry(pid: number): ProcessEntry | undefined {
     const text = this.#textOf(pid)
     if (text === undefined) return undefined
     const before = this.#known.get(pid)
-    const now = before?.text === text && isSettled(before) ? before : newsOf(text, before)
-    known.set(pid, now)
+    const isSame = before?.text === text && isSettled(before)
+    const now = isSame ? before : newsOf(text, before)
+    now.reading = this.#serial
+    if (!isSame) this.#known.set(pid, now)
     return now.entry
+  }
+
+  /** Whoever was not met in this reading. */
+  #forgetOthers(): void {
+    for (const [pid, { reading }] of this.#known) {
+      if (reading === this.#serial) continue
+      this.#known.delete(pid)
+      this.#stats.close(pid)
+    }
   }
 
   #textOf(pid: number): string | undefined {
@@ -217,6 +226,8 @@ type Known = {
   entry: ProcessEntry
   /** A process keeps its environment's marker for life, short of an exec; before its first exec it may come yet. */
   isMarkerFinal: boolean
+  /** Serial of the last reading that met it. */
+  reading: number
 }
 
 /** The same text says the same again. Whether a leader that has exited has threads that live, it does not say. */
@@ -227,7 +238,7 @@ function newsOf(text: string, before: Known | undefined): Known {
   const isKnown = before?.isMarkerFinal === true && before.entry.startTime === stat.startTime
   const marker = isKnown ? before.entry.marker : readMarker(stat)
   const isMarkerFinal = isKnown || marker !== null || !isYoung(stat)
-  return { text, entry: { ...stat, alive: isAlive(stat), marker }, isMarkerFinal }
+  return { text, entry: { ...stat, alive: isAlive(stat), marker }, isMarkerFinal, reading: 0 }
 }
 
 function statOrUndefined(pid: number): ProcessStat | undefined {

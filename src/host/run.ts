@@ -146,13 +146,13 @@ export class Run {
   }
 
   /** One look at all processes; takes no time of its own beyond that of its members. */
-  async sample(table: ProcessTable, now: Moment): Promise<void> {
-    if (this.#live === undefined || this.isOver) return
+  sample(table: ProcessTable, now: Moment): Promise<void> | undefined {
+    if (this.#live === undefined || this.isOver) return undefined
     const { root, cgroup, tree, telemetry } = this.#live
     const members = tree.observe(table)
     if (root !== null && !members.get(root.pid)?.entry.alive) this.#bell.ring()
     this.#pausing.hold(members, cgroup)
-    await telemetry.sample(members, now)
+    return telemetry.sample(members, now)
   }
 
   async #begin(): Promise<void> {

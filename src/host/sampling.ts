@@ -8,7 +8,7 @@ import type { ProcessReader, ProcessTable } from './process-table.ts'
 
 export type SamplingOptions = {
   /** Runs of which something may live. */
-  live(): { readonly runId: RunId; sample(table: ProcessTable, now: Moment): Promise<void> }[]
+  live(): { readonly runId: RunId; sample(table: ProcessTable, now: Moment): Promise<void> | undefined }[]
   intervalMs: number
   reader: Pick<ProcessReader, 'read' | 'rest'>
   looking: Looking
@@ -40,9 +40,12 @@ async function sampleAll({ live, reader, lastLook, looking, clock, log }: Sampli
   const table = await reader.read()
   let now = momentOf(looking)
   for (const [index, run] of runs.entries()) {
-    await run.sample(table, now).catch((error) => {
+    try {
+      const saying = run.sample(table, now)
+      if (saying !== undefined) await saying
+    } catch (error) {
       log.error({ err: error, runId: run.runId }, 'a run could not be sampled; the next time follows')
-    })
+    }
     if (index % samplesAtATime !== samplesAtATime - 1) continue
     await setImmediate()
     now = momentOf(looking)

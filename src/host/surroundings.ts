@@ -25,11 +25,14 @@ export function makeSurroundings({ protectedProcesses, shims, reapers }: Surroun
     const before = known.get(table)
     if (before !== undefined) return before
     const above = selfAndAncestors(table)
-    const keys = new Set([...protectedProcesses(), ...shims()].map(identityKey))
+    const others = [...protectedProcesses(), ...shims()]
+    const [pids, keys] = [new Set(others.map(({ pid }) => pid)), new Set(others.map(identityKey))]
     const surroundings: Surroundings = {
       reapers,
       untouchable: (entry) =>
-        above.has(entry.pid) || isKernelThread(entry) || keys.has(identityKey(identityOfEntry(entry))),
+        above.has(entry.pid) ||
+        isKernelThread(entry) ||
+        (pids.has(entry.pid) && keys.has(identityKey(identityOfEntry(entry)))),
     }
     known.set(table, surroundings)
     return surroundings

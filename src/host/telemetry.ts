@@ -41,7 +41,8 @@ export class Telemetry {
   readonly #usage: ResourceUsage
   #shown = ''
   #stopped = false
-  #sampled: Omit<Sample, 'acknowledged'> | undefined
+  /** `at`: milliseconds since the epoch. */
+  #sampled: { at: number; factSequence: number } | undefined
   /** Summed up: no heartbeat follows the summary. */
   #isSummed = false
 
@@ -108,11 +109,6 @@ export class Telemetry {
     return progress === undefined || !mayHaveGrown(progress.path, facts.progressPosition)
   }
 
-  async #lookOn(now: Moment): Promise<boolean> {
-    if (!this.#isSummed) await this.#looks.begin(now)
-    return true
-  }
-
   async #readProgress(): Promise<boolean> {
     const { progress, facts } = this.#options
     if (this.#isSummed) return true
@@ -150,41 +146,69 @@ export class Telemetry {
     this.#notices.push({ code, detail: detail.slice(0, 500) })
   }
 
-  /** Takes in one look at the tree; says so when something changed, and at least every `heartbeatMaxIntervalMs`. */
-  async sample(members: Map<number, Member>, now: Moment = momentOf(this.#options.looking)): Promise<void> {
-    const { facts } = this.#options
-    const at = new Date(now.wall).toISOString()
-    const isRead = this.#hasNothingToSay() ? await this.#lookOn(now) : await this.readProgress()
-    await this.#sampleProcesses(members, now)
+  /**
+   * Takes in one look at the tree; says so when something changed, and at least every `heartbeatMaxIntervalMs`.
+   * @returns undefined: nothing is to be said, and nothing to wait for, as with most runs at most looks
+   */
+  sample(members: Map<number, Member>, now: Moment = momentOf(this.#options.looking)): Promise<void> | undefined {
+    if (!this.#hasNothingToSay()) return this.#sampleAll(members, now, this.readProgress())
+    const gap = this.#isSummed ? undefined : this.#looks.begin(now)
+    if (gap !== undefined) return this.#sampleAll(members, now, gap)
+    const due = this.#sampleProcesses(members, now)
+    if (due !== undefined) return this.#noteLook(now, due)
+    this.#sampled = { at: now.wall, factSequence: this.#options.facts.lastSequence }
+    return undefined
+  }
+
+  /** @param reading resolves with false where there was more to read than could be taken in */
+  async #sampleAll(members: Map<number, Member>, now: Moment, reading: Promise<unknown>): Promise<void> {
+    const isRead = (await reading) !== false
+    const due = this.#sampleProcesses(members, now)
     // A run whose turns could not be read (the disk is full, say) must not pass for one without.
-    if (isRead) this.#sampled = { at, factSequence: facts.lastSequence }
+    if (isRead) await this.#noteLook(now, due)
+    else await due
+  }
+
+  async #noteLook(now: Moment, due: Promise<void> | undefined): Promise<void> {
+    await due
+    this.#sampled = { at: now.wall, factSequence: this.#options.facts.lastSequence }
   }
 
   /** The last look at it that was complete. */
   get sampled(): Sample | undefined {
     const { acknowledged } = this.#options.facts
-    return this.#sampled && { ...this.#sampled, acknowledged }
+    return this.#sampled && { ...this.#sampled, at: new Date(this.#sampled.at).toISOString(), acknowledged }
   }
 
-  async #sampleProcesses(members: Map<number, Member>, now: Moment): Promise<void> {
-    const { facts, output } = this.#options
-    const alive = [...members.values()].filter(({ entry }) => entry.alive)
-    this.#latest.processes = alive.length
+  /** @returns undefined: there is nothing to say */
+  #sampleProcesses(members: Map<number, Member>, now: Moment): Promise<void> | undefined {
+    let alive = 0
+    for (const { entry } of members.values()) if (entry.alive) alive += 1
+    this.#latest.processes = alive
     this.#usage.see(members)
     this.#readOutput()
-    if (output.needsTending) await this.#tendOutput()
-    if (!(this.#isDue(now) || this.#notices.length > 0 || this.#shown !== this.#significant())) return
-    if (!facts.acceptsHeartbeats || this.#isSummed) return
-    Object.assign(this.#latest, this.#usage.read(alive))
-    if (await facts.emit([this.#heartbeat()])) this.#said()
+    if (this.#options.output.needsTending) return this.#tendOutput(members, now)
+    return this.#beatIfDue(members, now)
   }
 
-  async #tendOutput(): Promise<void> {
+  #beatIfDue(members: Map<number, Member>, now: Moment): Promise<void> | undefined {
+    if (!(this.#isDue(now) || this.#notices.length > 0 || this.#shown !== this.#significant())) return undefined
+    if (!this.#options.facts.acceptsHeartbeats || this.#isSummed) return undefined
+    return this.#beat([...members.values()].filter(({ entry }) => entry.alive))
+  }
+
+  async #beat(alive: Member[]): Promise<void> {
+    Object.assign(this.#latest, this.#usage.read(alive))
+    if (await this.#options.facts.emit([this.#heartbeat()])) this.#said()
+  }
+
+  async #tendOutput(members: Map<number, Member>, now: Moment): Promise<void> {
     const { output } = this.#options
     await output.tend()
     const gap = output.takeGap()
     if (gap !== undefined) this.#notices.push({ code: 'OUTPUT_GAP', detail: gap })
     this.#readOutput()
+    await this.#beatIfDue(members, now)
   }
 
   #readOutput(): void {

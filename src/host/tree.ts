@@ -73,8 +73,14 @@ export class Tree {
       owners.set(key, runId)
       if (!foundBy.has('cgroup') && entry.alive) unlisted.push(key)
     }
-    for (const key of this.#seen) if (!now.has(key)) owners.delete(key)
-    this.#seen = now
+    let isSame = now.size === this.#seen.size
+    for (const key of this.#seen) {
+      if (now.has(key)) continue
+      isSame = false
+      owners.delete(key)
+    }
+    // What is kept for long and then replaced costs more to collect than to compare.
+    if (!isSame) this.#seen = now
     const memory: Memory = { ...machineIdentity(), keys: unlisted.slice(0, rememberedMax) }
     const content = JSON.stringify(memory)
     if (content === this.#remembered) return
