@@ -15,12 +15,13 @@ export type Subscription = {
   signal: AbortSignal
 }
 
-/** How many events the server reads at a time. */
+/** How many matching events the server reads at a time. */
 const pageSize = 32
 
 /**
- * A subscription to all streams, until the signal or `send` ends it. Its messages and their order are the server's (`AllSubscription`,
- * `AllSubscriptionFiltered`). A checkpoint of the past is the place before the next page, with a prepare position of 0.
+ * A subscription to all streams, until the signal or `send` ends it. Its messages and their order are the server's
+ * (`AllSubscription`, `AllSubscriptionFiltered`). A checkpoint of the past is the place where its last page begins, with
+ * a prepare position of 0.
  */
 export async function subscribe({ log, after, filter, hasTextIds, send, signal }: Subscription): Promise<void> {
   await send(
@@ -51,7 +52,7 @@ export async function subscribe({ log, after, filter, hasTextIds, send, signal }
   async function catchUp(): Promise<void> {
     while (next < log.end) {
       const pageStart: Place = { commit: next, prepare: 0 }
-      const page = [...log.from(next).take(Math.min(filter?.window ?? pageSize, pageSize))]
+      const page = pageFrom(log, next, filter)
       for (const record of page) if (isNew(record)) await tell(record)
       next = page.at(-1)?.end ?? log.end
       if (reached === undefined || isAfter(pageStart, reached)) reached = pageStart
@@ -77,4 +78,16 @@ export async function subscribe({ log, after, filter, hasTextIds, send, signal }
   if (next < log.end) await catchUp()
   await send(toCaughtUp(reached))
   await goLive()
+}
+
+/** So many events as the filter looks at in one go, or fewer, when enough of them match. */
+function pageFrom(log: Log, offset: number, filter: EventFilter | undefined): LogRecord[] {
+  const page: LogRecord[] = []
+  let matching = 0
+  for (const record of log.from(offset).take(filter?.window ?? pageSize)) {
+    page.push(record)
+    if (filter === undefined || filter.matches(record)) matching += 1
+    if (matching === pageSize) break
+  }
+  return page
 }
