@@ -5,9 +5,13 @@ import { type Bench, type BenchResult, machine } from './bench.ts'
 import { cleanup } from './cleanup.ts'
 import { growth } from './growth.ts'
 import { kill } from './kill.ts'
+import { latency } from './latency.ts'
 import { monitor } from './monitor.ts'
+import { project } from './project.ts'
+import { rebuild } from './rebuild.ts'
+import { replay } from './replay.ts'
 
-const benches: readonly Bench[] = [append, growth, kill, cleanup, monitor]
+const benches: readonly Bench[] = [append, growth, project, rebuild, latency, replay, kill, cleanup, monitor]
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { json: { type: 'boolean' } } })

@@ -49,7 +49,7 @@ const named = (name: string, { server, postgres }: Cpu): Figures => ({
   [`${name}PostgresPercent`]: postgres,
 })
 
-type Cpu = { server: number; postgres: number }
+export type Cpu = { server: number; postgres: number }
 
 /** Percent of one core, once what the starts have caused is over. */
 async function watch(server: Server): Promise<Cpu> {
@@ -62,7 +62,7 @@ async function watch(server: Server): Promise<Cpu> {
 }
 
 /** Of the server; of its PostgreSQL, whose processes are the only children that live as long as it does. */
-function cpuMs(pid: number): Cpu {
+export function cpuMs(pid: number): Cpu {
   const all = readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? (readStat(Number(name)) ?? []) : []))
   const own = all.find((stat) => stat.pid === pid)
   const postmaster = all.find(({ comm, ppid }) => comm === 'postgres' && ppid === pid)

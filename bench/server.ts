@@ -10,6 +10,8 @@ import { setTimeout } from 'node:timers/promises'
 export type Server = {
   pid: number
   dataDirectory: string
+  url: string
+  token: string
   ask(query: string, variables: object): Promise<Record<string, unknown>>
   /** Runs that still live must have been ended before. */
   stop(): Promise<void>
@@ -31,6 +33,8 @@ export async function startServer(env: Record<string, string> = {}): Promise<Ser
   return {
     pid: child.pid ?? 0,
     dataDirectory,
+    url,
+    token,
     async ask(query, variables) {
       const response = await fetch(`${url}/graphql`, {
         method: 'POST',
