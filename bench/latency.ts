@@ -10,7 +10,7 @@ const perSecond = 200
 const warmUpMs = 3_000
 const measuredMs = 8_000
 /** A command that has not come by then never will. */
-const patienceMs = 10_000
+const patienceMs = 30_000
 
 const say = (text: string) => void process.stderr.write(`latency: ${text}\n`)
 
@@ -61,7 +61,9 @@ async function drive(server: Server): Promise<{ figures: Figures }> {
     await atRate(warmUpMs + measuredMs, async (index) => {
       const command: Sent = { sentAt: now() }
       sent.set(String(index), command)
-      await server.ask(startDocument, { labels: [{ name: 'nth', value: String(index) }] })
+      const { startRun } = await server.ask(startDocument, { labels: [{ name: 'nth', value: String(index) }] })
+      const { message } = startRun as { message?: string }
+      if (message !== undefined) throw new Error(message)
       command.answeredAt = now()
     })
     await until(() => [...sent.values()].every(({ seenAt }) => seenAt !== undefined))
@@ -122,7 +124,7 @@ async function atRate(ms: number, work: (index: number) => Promise<void>): Promi
 async function until(reached: () => boolean): Promise<void> {
   const deadline = performance.now() + patienceMs
   while (!reached()) {
-    if (performance.now() > deadline) throw new Error(`a subscriber has not got everything within ${patienceMs} ms`)
+    if (performance.now() > deadline) throw new Error(`the subscriber has not got everything within ${patienceMs} ms`)
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
 }

@@ -36,6 +36,8 @@ const reconnectMs = 1_000
 export function createPositions({ store, pool, projections }: PositionsContext) {
   const reachedBy = new Map<string, number>()
   const failures = new Map<string, ProjectionFailure>()
+  /** Those that are folded in this process: who waits for them is told at once. */
+  const ledHere = new Set<string>()
   /** Those whose tables were made by this code, from this store. */
   let ready = new Set<string>()
   const waiters = new Set<Waiter>()
@@ -127,19 +129,27 @@ export function createPositions({ store, pool, projections }: PositionsContext) 
 
   async function follow(session: Session, signal: AbortSignal): Promise<void> {
     let nudge = new AbortController()
-    session.client.on('notification', () => nudge.abort())
+    // Who waits for a projection of this process is told by it; each of its commits is announced, too.
+    const waitsElsewhere = () => [...waiters].some(({ name }) => !ledHere.has(name))
+    session.client.on('notification', () => {
+      if (waitsElsewhere()) nudge.abort()
+    })
     await session.client.query(`LISTEN ${projectionsChannel}`)
     await refresh(session.client)
     const either = AbortSignal.any([signal, session.lost])
     while (!either.aborted) {
       await pause(pollMs, AbortSignal.any([either, nudge.signal]))
       nudge = new AbortController()
-      // Who waits for a projection of this process has been told by it.
-      if (waiters.size > 0 && !either.aborted) await refresh(session.client)
+      if (waitsElsewhere() && !either.aborted) await refresh(session.client)
     }
   }
 
   return {
+    /** This process folds it, until the answer is called. */
+    led(name: string): () => void {
+      ledHere.add(name)
+      return () => ledHere.delete(name)
+    },
     ...{ reached, restarted, failed, refresh, wait, listen, last },
     /** When it was last asked, its tables were there, made by this code and from this store. */
     isReady: (name: string) => ready.has(name),

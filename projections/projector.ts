@@ -57,6 +57,8 @@ export class RebuildFailed extends Error {
 /** Drives the projections of one process; others with the same database stand by and take over. */
 export type Projector = {
   names: readonly string[]
+  /** Those that get the events of streams with this prefix. */
+  namesOf(streamPrefix: string): string[]
   /** Begins, in the background; the second call does nothing. */
   start(): void
   /**
@@ -121,7 +123,10 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
     const { name, version } = runner.projection
     const { problem } = runner.status()
     const failure = checkpoint?.failure ?? undefined
-    const position = checkpoint?.position ?? Math.max(0, positions.last(name))
+    // Who runs it knows more than the database: what is not for it moves its position only now and then.
+    const followed = Math.max(0, positions.last(name))
+    const isHere = runner.status().state === 'running' && failure === undefined && positions.isReady(name)
+    const position = checkpoint === undefined || isHere ? followed : checkpoint.position
     return {
       name,
       version,
@@ -172,6 +177,8 @@ export function createProjector({ store, pool, projections, log }: ProjectorOpti
 
   return {
     names,
+    namesOf: (prefix) =>
+      projections.filter(({ streamPrefixes }) => streamPrefixes.includes(prefix)).map(({ name }) => name),
     start,
     waitFor,
     status,

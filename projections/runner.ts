@@ -17,6 +17,7 @@ import type { Projection } from './projection.ts'
 import { rebuildProjections } from './rebuild.ts'
 import { acquireLock, inTransaction, isPassing, openSession, type Session } from './session.ts'
 import { createTables, dropLeftovers } from './tables.ts'
+import { writeLater } from './write-later.ts'
 
 /**
  * `running`: follows the store. `standby`: another process runs it. `rebuilding`: its tables are being built anew.
@@ -169,19 +170,37 @@ export function createRunner(projection: Projection, { store, pool, positions, l
 
   /** Returns when the checkpoint turns out to be elsewhere, or on abort. */
   async function follow(session: Session, checkpoint: Checkpoint, signal: AbortSignal): Promise<void> {
-    const either = AbortSignal.any([signal, session.lost])
+    const elsewhere = new AbortController()
+    const any = AbortSignal.any([signal, session.lost, elsewhere.signal])
     const filter = { streamPrefixes: projection.streamPrefixes }
     let { position } = checkpoint
     positions.reached(name, position)
-    for await (const batch of store.subscribe({ after: position, filter, signal: either, batchSize: 2_000 })) {
-      if (!(await take(session, batch, position))) return
-      position = batch.position
+    // What is not for this projection moves nothing but its position: that is written when there is time.
+    const idle = writeLater(async (seen) => {
+      if (await apply(session, [], position, seen)) position = seen
+      else elsewhere.abort()
+    }, elsewhere)
+    const leave = positions.led(name)
+    try {
+      for await (const batch of store.subscribe({ after: position, filter, signal: any, batchSize: 2_000 })) {
+        if (batch.events.length === 0) {
+          positions.reached(name, batch.position)
+          idle.write(batch.position)
+          continue
+        }
+        await idle.cancel()
+        if (any.aborted || !(await take(session, batch, position))) break
+        position = batch.position
+      }
+    } finally {
+      leave()
+      await idle.cancel()
     }
+    if (idle.failure() !== undefined) throw idle.failure()
     if (session.lost.aborted && !signal.aborted) throw session.lost.reason
   }
 
   async function take(session: Session, batch: EventBatch, from: number): Promise<boolean> {
-    if (batch.events.length === 0) return apply(session, [], from, batch.position)
     return applyBatch(batch, from, (...step) => apply(session, ...step), mayPassOver)
 
     async function mayPassOver(failure: ProjectionFailure): Promise<boolean> {

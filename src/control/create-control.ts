@@ -144,7 +144,7 @@ export function createControl(deps: ControlDeps): RunningControl {
   }
 
   async function projected(state: RunState, position: number): Promise<RunState> {
-    await followed(position, projector.names)
+    await followed(position, projector.namesOf('run-'))
     try {
       const row = await findRun(pool, state.runId)
       return row !== undefined && row.revision >= state.revision ? row : state

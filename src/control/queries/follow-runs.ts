@@ -19,10 +19,11 @@ export async function* followRuns(
   signal: AbortSignal,
 ): AsyncGenerator<RunState> {
   const streamPrefixes = ['run-', 'telemetry-']
-  for await (const { events, position } of store.subscribe({ after: 'end', filter: { streamPrefixes }, signal })) {
+  for await (const { events } of store.subscribe({ after: 'end', filter: { streamPrefixes }, signal })) {
     const changed = runIdsOf(events).filter((runId) => filter.runId === undefined || filter.runId === runId)
-    if (changed.length === 0) continue
-    if (!(await projected(projector, position, signal))) return
+    const last = events.at(-1)
+    if (changed.length === 0 || last === undefined) continue
+    if (!(await projected(projector, last.position, signal))) return
     for (const run of await findRuns(pool, changed)) if (matches(run, filter)) yield run
   }
 }
