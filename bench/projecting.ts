@@ -31,9 +31,9 @@ export function withHistory<Result>(
     const projector = createProjector({ store, pool, projections: allProjections, log })
     try {
       say(`writing a history of ${events} events`)
-      const history = await writeHistory(store, events)
+      const written = await writeHistory(store, events)
       await pool.query('VACUUM ANALYZE')
-      return await work({ database, store, pool, projector, events: history.events })
+      return await work({ database, store, pool, projector, events: written })
     } finally {
       await projector.close()
       await store.close()
