@@ -1,14 +1,18 @@
 import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
 import type { ImportOptions, ImportResult } from './cli/composed.ts'
 import { readConfig } from './config.ts'
 import { derivedEventId } from './control/derived-event-id.ts'
+import { loadRun } from './control/run-log.ts'
 import { bindAnew, boundStoreOf } from './data-binding.ts'
 import { dispatchCheckpoint } from './dispatch-checkpoint.ts'
+import { isTerminal } from './domain/run-state.ts'
 import type { EventStore, Retention } from './event-store/event-store.ts'
 import { importHistory as bringHistory, ImportDiffers } from './event-store/history-import.ts'
 import { DamagedHistory } from './event-store/history-lines.ts'
 import { checkHistory, type HistorySummary, readHistory } from './event-store/history-reader.ts'
 import { ownAccount } from './host/accounts.ts'
+import { offerAgain } from './host/offer-again.ts'
 import { isLastExport } from './last-export.ts'
 import { refusalOfMove } from './move-refusal.ts'
 import { resolveDataDirectory } from './os/data-directory.ts'
@@ -93,9 +97,20 @@ async function importInto(
   const storeId = await store.storeId()
   const bound = directory && (await boundStoreOf(directory.path))
   const rebound = bound !== undefined && bound !== storeId
-  if (rebound) await rebindTo(store, storeId, directory?.path as string, file, signal)
+  if (rebound) {
+    const path = directory?.path as string
+    if (!(await isLastExport(path, { storeId: from, sha256 }))) await tellAgain(store, path)
+    await rebindTo(store, storeId, path, file, signal)
+  }
   return { type: 'imported', events, sha256, storeId, from, wasThere: state === 'completed', rebound }
 }
+
+/** What the host told the old store after the export, this one lacks; the host's journals have it. */
+const tellAgain = (store: EventStore, directory: string) =>
+  offerAgain(join(directory, 'host'), async (runId) => {
+    const run = await loadRun(store, runId)
+    return run !== undefined && !(isTerminal(run.state.status) && run.state.cleanup.doneAt !== null)
+  })
 
 /**
  * The host of the directory goes on with this store. What its old store has told it is known by a position there; the

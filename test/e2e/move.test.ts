@@ -13,11 +13,13 @@ const directory = makeServerDirectory()
 const files = makeTemporaryDirectory()
 let database: TestDatabase
 let other: TestDatabase
+let third: TestDatabase
 let kurrentdb: FakeKurrentDb
 
 beforeAll(async () => {
   database = await createTestDatabase()
   other = await createTestDatabase()
+  third = await createTestDatabase()
   kurrentdb = await startFakeKurrentDb()
 })
 afterAll(async () => {
@@ -26,6 +28,7 @@ afterAll(async () => {
   await kurrentdb.stop()
   await database.drop()
   await other.drop()
+  await third.drop()
 })
 
 type Ended = { code: number; stdout: string; stderr: string }
@@ -101,6 +104,8 @@ it('[R41] a history moves from PostgreSQL to KurrentDB, and the runs that live g
     expect(others(now)).toEqual(others(shown))
     expect(now.audit).toEqual(shown.audit)
     expect(await run(after, alive)).toMatchObject({ status: 'RUNNING', pid })
+    const backup = await runwarden(['export', join(files.path, 'backup.ndjson')], target)
+    expect(backup, backup.stderr).toMatchObject({ code: 0 })
     const { killRun } = await after.ask(
       `mutation ($id: ID!) { killRun(input: {runId: $id, force: true}) { ... on KillRunAnswer { success } } }`,
       { id: alive },
@@ -110,6 +115,21 @@ it('[R41] a history moves from PostgreSQL to KurrentDB, and the runs that live g
     expect((await run(after, ended)).status).toBe('COMPLETED')
   } finally {
     await after.stop()
+  }
+
+  // The new store is lost, and the backup is from before the kill: the host tells again what the backup lacks.
+  const last = { DATABASE_URL: databaseUrlOf(third) }
+  const restored = await runwarden(['import', join(files.path, 'backup.ndjson'), '--rebind'], last)
+  expect(restored, restored.stderr).toMatchObject({ code: 0 })
+  const final = await startTestServer({ dataDirectory: directory.path, env: last })
+  try {
+    const settled = async () => {
+      const { status, cleanup } = await run(final, alive)
+      return status === 'KILLED' && cleanup.status === 'DONE'
+    }
+    await waitUntil(settled, 'the kill to be told again', 30_000)
+  } finally {
+    await final.stop()
   }
 
   // The server has run since: that export is no longer all that this host has told.
