@@ -4,6 +4,7 @@ import { type CliContext, withExamples, withJson, withServer } from '../context.
 import { exitCodes } from '../exit-codes.ts'
 import { interruptible } from '../interrupt.ts'
 import type { ServerOptions } from '../locate.ts'
+import { meantRun } from '../run-id.ts'
 import { followWatched, type WatchView } from '../watch/follow-watched.ts'
 import { openLiveScreen } from '../watch/live-screen.ts'
 import { changeLine, frameLines, tableOf } from '../watch/watch-text.ts'
@@ -29,7 +30,13 @@ export function addWatch(program: Command, context: CliContext): void {
 /** A hang-up or a polite end must not leave the terminal painted. */
 const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
-async function watch(context: CliContext, ids: string[], { workflow, all, json, ...server }: Options): Promise<void> {
+async function watch(
+  context: CliContext,
+  typed: string[],
+  { workflow, all, json, ...options }: Options,
+): Promise<void> {
+  const server = context.connect(options)
+  const ids = await Promise.all(typed.map((id) => meantRun(server, id)))
   const watched = { ids, workflow, all: all === true }
   const runs = createWatchedRuns(watched)
   await interruptible(async (interrupted) => {
@@ -41,7 +48,7 @@ async function watch(context: CliContext, ids: string[], { workflow, all, json, 
     }
     try {
       const signal = AbortSignal.any([interrupted, over.signal])
-      await followWatched(context.connect(server), watched, runs, { ...view, changed }, signal)
+      await followWatched(server, watched, runs, { ...view, changed }, signal)
     } catch (error) {
       if (!interrupted.aborted && !over.signal.aborted) throw error
     } finally {

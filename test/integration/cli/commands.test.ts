@@ -525,6 +525,7 @@ describe('looking', () => {
     const ambiguous = await cli(['show', '01234'])
     expect(ambiguous).toMatchObject({ code: 2, stdout: '' })
     expect(ambiguous.stderr).toContain('More than one run begins with run_01234: run_0123456789ab, run_01234aaaaaaa.')
+    expect((await cli(['watch', 'ffff', '01234'])).code).toBe(2)
     const none = await cli(['show', 'eeee'])
     expect(none).toMatchObject({ code: 3, stdout: '' })
     expect(none.stderr).toContain('There is no run whose id begins with run_eeee.')
