@@ -16,7 +16,7 @@ import { type Bench, drive, type Figures, median, percentile } from './bench.ts'
 import { heartbeat } from './heartbeat.ts'
 import { writeHistory } from './history.ts'
 
-/** How many events there are in the end. RUNWARDEN_BENCH_GROWTH_EVENTS=5000000 takes 10 GB of disk and half an hour. */
+/** How many events there are in the end. RUNWARDEN_BENCH_GROWTH_EVENTS=5000000 takes 4 GB of disk and half an hour. */
 const total = Number(process.env.RUNWARDEN_BENCH_GROWTH_EVENTS || 200_000)
 /** Where it is measured, as shares of that; the first is what the others are compared with. */
 const stages = [0.05, 0.25, 0.5, 1]
