@@ -5,7 +5,7 @@ import type { Config } from './config.ts'
 import { delayOrAbort } from './control/delay.ts'
 import type { Log } from './control/log.ts'
 import { bindToStore } from './data-binding.ts'
-import { type EventStore, StoreUnavailable } from './event-store/event-store.ts'
+import { type EventStore, StoreAccessDenied, StoreUnavailable } from './event-store/event-store.ts'
 import { unfinishedImport } from './event-store/history-import.ts'
 import { createPostgresEventStore } from './event-store/postgres.ts'
 import { openEvents } from './open-events.ts'
@@ -82,7 +82,8 @@ export async function openStore(
         return
       } catch (error) {
         why = (error as Error).message
-        if (!(error instanceof StoreUnavailable) && !isUnavailable(error)) throw error
+        const isAway = error instanceof StoreUnavailable || isUnavailable(error)
+        if (!isAway || error instanceof StoreAccessDenied) throw error
         log.warn({ err: error }, 'the event store is away; trying again')
       }
       await delayOrAbort(delay, signal)

@@ -5,7 +5,7 @@ import type { HostLink } from '../domain/host-link.ts'
 import { runIdSchema } from '../domain/ids.ts'
 import type { LowDiskThreshold } from '../domain/low-disk.ts'
 import type { RunState } from '../domain/run-state.ts'
-import { type EventStore, type Retention, StoreAccessDenied, StoreUnavailable } from '../event-store/event-store.ts'
+import { type EventStore, type Retention, StoreUnavailable } from '../event-store/event-store.ts'
 import { createAuditLog } from './audit-log.ts'
 import { type AuditSpool, keepFlushing } from './audit-spool.ts'
 import { createCanary } from './canary.ts'
@@ -209,7 +209,7 @@ export function createControl(deps: ControlDeps): RunningControl {
       const head = await store.head()
       return { name: 'event-store', ok: true, detail: `its last event is at position ${head}` }
     } catch (error) {
-      if (!(error instanceof StoreUnavailable) && !(error instanceof StoreAccessDenied)) throw error
+      if (!(error instanceof StoreUnavailable)) throw error
       return { name: 'event-store', ok: false, detail: error.message }
     }
   }

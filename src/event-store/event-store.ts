@@ -83,11 +83,14 @@ export type StreamKind = { kind: string; streams: number; events: number; retire
 
 /** The store could not be reached, or could not write (disk full). Nothing is known to be written; try again. */
 export class StoreUnavailable extends Error {
-  override readonly name = 'StoreUnavailable'
+  override readonly name: string = 'StoreUnavailable'
 }
 
-/** The store refuses the credentials, or gives their user too few rights. No retry mends it. */
-export class StoreAccessDenied extends Error {
+/**
+ * The store refuses the credentials, or gives their user too few rights. For whoever wants to work that is as if it were
+ * away: the lifecycle goes on without it. But waiting for its return may be in vain.
+ */
+export class StoreAccessDenied extends StoreUnavailable {
   override readonly name = 'StoreAccessDenied'
 }
 
@@ -103,8 +106,8 @@ export class StoreAccessDenied extends Error {
  *
  * - Positions increase; how far they are apart means nothing (PostgreSQL counts events, KurrentDB places in its log).
  *
- * Every method throws {@link StoreUnavailable} when the store is away, except `subscribe`, which waits for its return,
- * and {@link StoreAccessDenied} where the credentials are refused.
+ * Every method throws {@link StoreUnavailable} when the store is away ({@link StoreAccessDenied}: refuses us), except
+ * `subscribe`, which waits for its return.
  */
 export interface EventStore {
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<AppendResult>

@@ -1,7 +1,13 @@
 import type { NewEvent } from '../domain/event.ts'
 import { pause } from '../postgres/retry.ts'
 import { type EncodedEvent, encodeAppend, partlyKnown, sizeOf } from './encode.ts'
-import { type AppendResult, type ExpectedRevision, StoreUnavailable, type StreamAppend } from './event-store.ts'
+import {
+  type AppendResult,
+  type ExpectedRevision,
+  StoreAccessDenied,
+  StoreUnavailable,
+  type StreamAppend,
+} from './event-store.ts'
 import { toEvent, toRecord } from './kurrentdb-event.ts'
 import type { KurrentWriter } from './kurrentdb-group-commit.ts'
 import type { KnownStream, KnownStreams } from './kurrentdb-known-streams.ts'
@@ -124,7 +130,7 @@ export function createKurrentAppender(reader: KurrentReader, writer: KurrentWrit
         races += 1
         actual = written.actual
       } catch (error) {
-        if (!(error instanceof StoreUnavailable)) throw error
+        if (!(error instanceof StoreUnavailable) || error instanceof StoreAccessDenied) throw error
         const pauseMs = retryPausesMs[failures]
         failures += 1
         if (pauseMs === undefined) throw error

@@ -90,7 +90,8 @@ export function connectKurrent(url: string) {
       try {
         return await readOnce(work)
       } catch (error) {
-        if (!(error instanceof StoreUnavailable) || closed || isDeadline(error.cause)) throw error
+        if (!(error instanceof StoreUnavailable) || error instanceof StoreAccessDenied) throw error
+        if (closed || isDeadline(error.cause)) throw error
         // It has tried for long enough by itself.
         if (!found.has(used.client)) throw error
         await pause(pauseMs)
@@ -208,7 +209,7 @@ const mayBeStuck = (error: unknown) => !isDecision(error) && !heals.some((healed
 const bugCodes = [3, 11, 12]
 
 export function failureOf(error: unknown): unknown {
-  if (isDecision(error) || error instanceof StoreUnavailable || error instanceof StoreAccessDenied) return error
+  if (isDecision(error) || error instanceof StoreUnavailable) return error
   const { message, code } = error as Error & { code?: number }
   if (error instanceof AccessDeniedError) {
     return new StoreAccessDenied(

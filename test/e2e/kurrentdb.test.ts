@@ -1,5 +1,7 @@
 // The whole product with its events in KurrentDB (the fake server of test/support/kurrentdb, on the wire) and its
 // tables in PostgreSQL.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { createKurrentEventStore } from '../../src/event-store/kurrentdb.ts'
 import { openPool } from '../../src/postgres/connection.ts'
@@ -7,6 +9,7 @@ import { cliOf } from '../support/cli.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { disagreements, faultsOf, projectionsCaughtUp, recordsOf } from '../support/exactly-once.ts'
 import { subscribe } from '../support/graphql-client.ts'
+import { makeCertificates } from '../support/kurrentdb/certificates.ts'
 import { type FakeKurrentDb, startFakeKurrentDb } from '../support/kurrentdb/fake-server.ts'
 import {
   databaseUrlOf,
@@ -233,3 +236,35 @@ describe('two servers on one KurrentDB and one PostgreSQL', () => {
     }
   }
 })
+
+it('[R41] [R14] KurrentDB refuses the password of a server that runs: it says so, kills in an emergency, and goes on when let in', async () => {
+  const directory = makeServerDirectory()
+  const database = await createTestDatabase()
+  const certificates = makeCertificates()
+  const authority = join(directory.path, 'ca.pem')
+  writeFileSync(authority, certificates.authority)
+  const users = { admin: 'changeit' }
+  const kurrentdb = await startFakeKurrentDb({ certificates, users })
+  const query = `tlsCAFile=${encodeURIComponent(authority)}`
+  const EVENT_STORE_URL = kurrentdb.connectionString({ credentials: 'admin:changeit', query })
+  const env = { DATABASE_URL: databaseUrlOf(database), EVENT_STORE_URL }
+  const server = await startTestServer({ dataDirectory: directory.path, env })
+  try {
+    const id = await startRun(server)
+    await waitUntil(async () => (await typesOf(server, id)).includes('RunStarted'), 'its start to be recorded')
+    users.admin = 'another'
+    kurrentdb.cut()
+    expect(await killRun(server, { runId: id })).toMatchObject({
+      ...{ __typename: 'StoreUnavailable', message: expect.stringContaining('refuses the user or password') },
+    })
+    expect(await killRun(server, { runId: id, emergency: true })).toMatchObject({ receipt: { proven: true } })
+    users.admin = 'changeit'
+    await waitUntil(async () => (await typesOf(server, id)).at(-1) === 'RunCleaned', 'the record to follow', 30_000)
+    await ready(server)
+  } finally {
+    await server.stop()
+    await kurrentdb.stop()
+    await directory.remove()
+    await database.drop()
+  }
+}, 60_000)
