@@ -1,6 +1,3 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type pg from 'pg'
 import { allProjections } from '../projections/all.ts'
 import { createProjector, type Projector } from '../projections/projector.ts'
@@ -11,15 +8,15 @@ import type { RunId } from '../src/domain/ids.ts'
 import type { EventStore } from '../src/event-store/event-store.ts'
 import { createPostgresEventStore } from '../src/event-store/postgres.ts'
 import { openPool } from '../src/postgres/connection.ts'
-import { startEmbeddedPostgres } from '../src/postgres/embedded.ts'
 import { type Bench, drive, type Figures, median, percentile } from './bench.ts'
+import { withDatabase } from './database.ts'
 import { heartbeat } from './heartbeat.ts'
 import { writeHistory } from './history.ts'
 
 /** How many events there are in the end. RUNWARDEN_BENCH_GROWTH_EVENTS=5000000 takes 4 GB of disk and half an hour. */
-const total = Number(process.env.RUNWARDEN_BENCH_GROWTH_EVENTS || 200_000)
-/** Where it is measured, as shares of that; the first is what the others are compared with. */
-const stages = [0.05, 0.25, 0.5, 1]
+const total = Number(process.env.RUNWARDEN_BENCH_GROWTH_EVENTS || 300_000)
+/** Where it is measured; the others are compared with the first. With fewer events not every page would be full. */
+const stages = [...new Set([0.05, 0.25, 0.5, 1].map((share) => Math.max(share * total, 100_000)))]
 /** Of each measurement in turn: what slows the machine for a while slows them all. */
 const rounds = 9
 const appendMs = 250
@@ -32,13 +29,9 @@ const say = (text: string) => void process.stderr.write(`growth: ${text}\n`)
 export const growth: Bench = {
   name: 'growth',
   async run() {
-    const dataDirectory = await mkdtemp(join(tmpdir(), 'runwarden-bench-'))
-    // As root, PostgreSQL runs as another account and has to pass through here.
-    await chmod(dataDirectory, 0o711)
-    try {
-      const postgres = await startEmbeddedPostgres({ dataDirectory })
-      const store = createPostgresEventStore({ connection: postgres.connection })
-      const pool = openPool(postgres.connection, { purpose: 'bench' })
+    return withDatabase(async ({ connection }) => {
+      const store = createPostgresEventStore({ connection })
+      const pool = openPool(connection, { purpose: 'bench' })
       const log = { info() {}, error: (fields: object, message: string) => say(`${message} ${JSON.stringify(fields)}`) }
       const projector = createProjector({ store, pool, projections: allProjections, log })
       try {
@@ -46,11 +39,8 @@ export const growth: Bench = {
       } finally {
         await projector.close()
         await Promise.all([store.close(), pool.end()])
-        await postgres.stop()
       }
-    } finally {
-      await rm(dataDirectory, { recursive: true, force: true })
-    }
+    })
   },
 }
 
@@ -58,17 +48,18 @@ type Grown = { store: EventStore; pool: pg.Pool; projector: Projector }
 
 async function grow(grown: Grown) {
   const taken: Figures[] = []
-  const wanted = stages.map((share) => Math.round(share * total))
+  const sizes: number[] = []
   grown.projector.start()
   let begun = performance.now()
   let before = 0
   await writeHistory(grown.store, total, async (written) => {
-    const stage = wanted[taken.length]
+    const stage = stages[taken.length]
     if (stage === undefined || written < stage) return
     await caughtUp(grown)
     const grownPerSecond = (written - before) / ((performance.now() - begun) / 1_000)
     taken.push({ ...(await measure(grown)), appendedAndProjectedPerSecond: grownPerSecond })
     say(`at ${written} events: ${JSON.stringify(taken.at(-1), rounded)}`)
+    sizes.push(written)
     before = written
     begun = performance.now()
   })
@@ -78,7 +69,7 @@ async function grow(grown: Grown) {
   const stats = await grown.store.stats()
   return {
     figures: { ...large, eventsCount: stats.events ?? Number.NaN, storeBytes: stats.bytesOnDisk ?? Number.NaN },
-    peers: Object.fromEntries(taken.slice(0, -1).map((figures, index) => [`at ${wanted[index]} events`, figures])),
+    peers: Object.fromEntries(taken.slice(0, -1).map((figures, index) => [`at ${sizes[index]} events`, figures])),
     // What it was with few events, to what it is with many: 1 is flat, less is slower.
     ratios: {
       'fewer events: append, 128 callers': 1 / slower('callers128PerSecond'),
