@@ -6,7 +6,9 @@
 export function leaveOwnRun(env: NodeJS.ProcessEnv): void {
   if (env.RUNWARDEN_RUN_ID === undefined) return
   const clean = Object.fromEntries(
-    Object.entries(env).filter(([name]) => name !== 'RUNWARDEN_RUN_ID' && name !== 'RUNWARDEN_PROGRESS'),
+    Object.entries(env).filter(
+      ([name]) => !['RUNWARDEN_RUN_ID', 'RUNWARDEN_HOST_ID', 'RUNWARDEN_PROGRESS'].includes(name),
+    ),
   )
   if (process.execve === undefined) {
     throw new Error(

@@ -1,7 +1,7 @@
-import type { RunId } from '../domain/ids.ts'
+import type { HostId, RunId } from '../domain/ids.ts'
 import type { LaunchSpec } from '../domain/launch.ts'
 import type { Account } from './accounts.ts'
-import { markerVariable } from './process-table.ts'
+import { hostVariable, markerVariable } from './process-table.ts'
 import type { RunPaths } from './run-directory.ts'
 
 /** Nothing of the server's own PATH, which may be anybody's. */
@@ -15,7 +15,14 @@ export type Environment = { ok: true; variables: Record<string, string> } | { ok
  */
 export function environmentOf(
   launch: LaunchSpec,
-  run: { runId: RunId; account: Account; paths: RunPaths; workspace: string; commands: string | undefined },
+  run: {
+    runId: RunId
+    hostId: HostId
+    account: Account
+    paths: RunPaths
+    workspace: string
+    commands: string | undefined
+  },
   own: NodeJS.ProcessEnv,
 ): Environment {
   const missing = launch.secretEnv.find((name) => own[name] === undefined)
@@ -33,6 +40,7 @@ export function environmentOf(
       ...launch.env,
       ...Object.fromEntries(secrets),
       [markerVariable]: run.runId,
+      [hostVariable]: run.hostId,
       RUNWARDEN_PROGRESS: run.paths.progress,
       RUNWARDEN_WORKSPACE: run.workspace,
       ...(launch.prompt === undefined ? {} : { RUNWARDEN_PROMPT: launch.prompt }),

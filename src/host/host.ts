@@ -49,7 +49,7 @@ export async function createHost(options: HostOptions): Promise<Host> {
   // Runs of other accounts pass through on their way to their own directories.
   for (const name of ['', 'runs', 'workspaces']) await makeDirectory(join(hostDirectory, name), 0o711)
   const hostId = await readHostId(hostDirectory, options.hostId)
-  const reader = new ProcessReader()
+  const reader = new ProcessReader(hostId)
   const protectedProcesses = options.protectedProcesses ?? (() => [])
   const closing = new AbortController()
   const signal = options.signal === undefined ? closing.signal : AbortSignal.any([closing.signal, options.signal])

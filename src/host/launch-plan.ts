@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { chownSync, mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { RunId } from '../domain/ids.ts'
+import type { HostId, RunId } from '../domain/ids.ts'
 import type { LaunchSpec } from '../domain/launch.ts'
 import { type Account, asAccount, findAccount, ownAccount } from './accounts.ts'
 import { cleanPath, environmentOf, wrapped } from './environment.ts'
@@ -39,6 +39,7 @@ export type LaunchPlan = {
 
 export type PlanOptions = {
   runId: RunId
+  hostId: HostId
   launch: LaunchSpec
   paths: RunPaths
   forbiddenAccounts: readonly string[]

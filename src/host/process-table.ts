@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { uptime } from 'node:os'
 import { setImmediate } from 'node:timers/promises'
+import type { HostId } from '../domain/ids.ts'
 import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { KeptFiles } from '../os/kept-files.ts'
 import { identityOf, isGone, machineIdentity, type ProcessStat, parseStat } from '../os/process-identity.ts'
@@ -126,9 +127,15 @@ const stretchMs = 5
 export class ProcessReader {
   readonly #stats = new KeptFiles<number>()
   readonly #known = new Map<number, Known>()
+  readonly #hostId: HostId | undefined
   #current: Promise<unknown> = Promise.resolve()
   #next: Promise<ProcessTable> | undefined
   #serial = 0
+
+  /** @param hostId whose runs' markers count; undefined: any host's */
+  constructor(hostId?: HostId) {
+    this.#hostId = hostId
+  }
 
   /** A table whose reading began after this call. */
   read(): Promise<ProcessTable> {
@@ -190,7 +197,7 @@ export class ProcessReader {
     if (text === undefined) return undefined
     const before = this.#known.get(pid)
     const isSame = before?.text === text && isSettled(before)
-    const now = isSame ? before : newsOf(text, before)
+    const now = isSame ? before : newsOf(text, before, this.#hostId)
     now.reading = this.#serial
     if (!isSame) this.#known.set(pid, now)
     return now.entry
@@ -233,10 +240,10 @@ type Known = {
 /** The same text says the same again. Whether a leader that has exited has threads that live, it does not say. */
 const isSettled = ({ entry, isMarkerFinal }: Known) => isMarkerFinal && entry.state !== 'Z'
 
-function newsOf(text: string, before: Known | undefined): Known {
+function newsOf(text: string, before: Known | undefined, hostId: HostId | undefined): Known {
   const stat = parseStat(text)
   const isKnown = before?.isMarkerFinal === true && before.entry.startTime === stat.startTime
-  const marker = isKnown ? before.entry.marker : readMarker(stat)
+  const marker = isKnown ? before.entry.marker : readMarker(stat, hostId)
   const isMarkerFinal = isKnown || marker !== null || !isYoung(stat)
   return { text, entry: { ...stat, alive: isAlive(stat), marker }, isMarkerFinal, reading: 0 }
 }
@@ -275,12 +282,21 @@ const isYoung = (stat: ProcessStat) => uptime() * ticksPerSecond - Number(stat.s
 
 export const markerVariable = 'RUNWARDEN_RUN_ID'
 
-/** RUNWARDEN_RUN_ID of its environment; null: none, or not ours to read. */
-export function readMarker(stat: ProcessStat): string | null {
+/**
+ * Says whose run it is: two Runwardens on one machine give the same id to what was asked of both with the same
+ * idempotency key, and neither may touch the other's.
+ */
+export const hostVariable = 'RUNWARDEN_HOST_ID'
+
+/** RUNWARDEN_RUN_ID of its environment; null: none, or another host's, or not ours to read. */
+export function readMarker(stat: ProcessStat, hostId?: HostId): string | null {
   if (isKernelThread(stat)) return null
   try {
     const environment = readKernelFile(`/proc/${stat.pid}/environ`)
-    return new RegExp(`(?:^|\\0)${markerVariable}=([^\\0]*)`).exec(environment)?.[1] ?? null
+    const valueOf = (name: string) => new RegExp(`(?:^|\\0)${name}=([^\\0]*)`).exec(environment)?.[1]
+    const host = valueOf(hostVariable)
+    const isAnothers = hostId !== undefined && host !== undefined && host !== hostId
+    return isAnothers ? null : (valueOf(markerVariable) ?? null)
   } catch {
     // Another account's (EACCES), or gone by now: no evidence either way.
     return null

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -124,6 +124,25 @@ describe.each(['auto', 'off'] as const)('a kill, cgroups %s', (cgroups) => {
       expect(receipt.processes.map((process) => process.identity.pid)).not.toContain(stranger.pid)
     } finally {
       stranger.kill('SIGKILL')
+    }
+  })
+
+  it('[R6] a daemon of another Runwarden’s run of the same id is left alone', async () => {
+    const run = await world.launch(['sleep', '1000'])
+    await world.fact(run.runId, 'RunStarted')
+    const { PATH } = process.env
+    // Orphaned and without a terminal, as whoever belongs to the run may be.
+    const started = spawnSync('setsid', ['--fork', 'sh', '-c', 'echo $$; exec sleep 1000 >/dev/null 2>&1'], {
+      env: { RUNWARDEN_RUN_ID: run.runId, RUNWARDEN_HOST_ID: 'host_0123456789ab', PATH },
+      encoding: 'utf8',
+    })
+    const identity = readIdentity(Number(started.stdout))
+    try {
+      await world.kill(run, 'force')
+      expect((await world.fact(run.runId, 'TreeGone')).receipt.processCount).toBe(1)
+      expect(identity && isRunning(identity)).toBe(true)
+    } finally {
+      if (identity !== undefined && isRunning(identity)) process.kill(identity.pid, 'SIGKILL')
     }
   })
 
