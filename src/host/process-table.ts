@@ -293,10 +293,10 @@ export function readMarker(stat: ProcessStat, hostId?: HostId): string | null {
   if (isKernelThread(stat)) return null
   try {
     const environment = readKernelFile(`/proc/${stat.pid}/environ`)
-    const valueOf = (name: string) => new RegExp(`(?:^|\\0)${name}=([^\\0]*)`).exec(environment)?.[1]
-    const host = valueOf(hostVariable)
+    const variable = (name: string) => new RegExp(`(?:^|\\0)${name}=([^\\0]*)`).exec(environment)?.[1]
+    const host = variable(hostVariable)
     const isAnothers = hostId !== undefined && host !== undefined && host !== hostId
-    return isAnothers ? null : (valueOf(markerVariable) ?? null)
+    return isAnothers ? null : (variable(markerVariable) ?? null)
   } catch {
     // Another account's (EACCES), or gone by now: no evidence either way.
     return null
