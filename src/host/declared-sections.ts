@@ -2,7 +2,8 @@ import { type OpenSection, openSectionsMax, type SectionKind } from '../domain/c
 import type { FactBody } from '../domain/host-link.ts'
 import { redactLine } from '../domain/redact.ts'
 import { identityOf, readStat } from '../os/process-identity.ts'
-import { isRunning, readMarker } from './process-table.ts'
+import { readMarker } from './marker.ts'
+import { isRunning } from './process-table.ts'
 
 /** What a run said in its progress file, in order. */
 export type SectionLine =

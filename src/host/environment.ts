@@ -1,7 +1,7 @@
 import type { HostId, RunId } from '../domain/ids.ts'
 import type { LaunchSpec } from '../domain/launch.ts'
 import type { Account } from './accounts.ts'
-import { hostVariable, markerVariable } from './process-table.ts'
+import { hostVariable, markerVariable } from './marker.ts'
 import type { RunPaths } from './run-directory.ts'
 
 /** Nothing of the server's own PATH, which may be anybody's. */

@@ -6,6 +6,7 @@ import type { ProcessIdentity } from '../domain/process-identity.ts'
 import { KeptFiles } from '../os/kept-files.ts'
 import { identityOf, isGone, machineIdentity, type ProcessStat, parseStat } from '../os/process-identity.ts'
 import { readKernelFile } from '../os/read-kernel-file.ts'
+import { readMarker } from './marker.ts'
 
 export type ProcessEntry = ProcessStat & {
   /** False: dead, and at most waiting for its parent to collect it. */
@@ -243,7 +244,7 @@ const isSettled = ({ entry, isMarkerFinal }: Known) => isMarkerFinal && entry.st
 function newsOf(text: string, before: Known | undefined, hostId: HostId | undefined): Known {
   const stat = parseStat(text)
   const isKnown = before?.isMarkerFinal === true && before.entry.startTime === stat.startTime
-  const marker = isKnown ? before.entry.marker : readMarker(stat, hostId)
+  const marker = isKnown ? before.entry.marker : isKernelThread(stat) ? null : readMarker(stat, hostId)
   const isMarkerFinal = isKnown || marker !== null || !isYoung(stat)
   return { text, entry: { ...stat, alive: isAlive(stat), marker }, isMarkerFinal, reading: 0 }
 }
@@ -279,26 +280,3 @@ export function ageMs(identity: ProcessIdentity): number {
 
 /** Between fork and exec a process still shows another environment: what is not there yet may come. */
 const isYoung = (stat: ProcessStat) => uptime() * ticksPerSecond - Number(stat.startTime) < 2 * ticksPerSecond
-
-export const markerVariable = 'RUNWARDEN_RUN_ID'
-
-/**
- * Says whose run it is: two Runwardens on one machine give the same id to what was asked of both with the same
- * idempotency key, and neither may touch the other's.
- */
-export const hostVariable = 'RUNWARDEN_HOST_ID'
-
-/** RUNWARDEN_RUN_ID of its environment; null: none, or another host's, or not ours to read. */
-export function readMarker(stat: ProcessStat, hostId?: HostId): string | null {
-  if (isKernelThread(stat)) return null
-  try {
-    const environment = readKernelFile(`/proc/${stat.pid}/environ`)
-    const variable = (name: string) => new RegExp(`(?:^|\\0)${name}=([^\\0]*)`).exec(environment)?.[1]
-    const host = variable(hostVariable)
-    const isAnothers = hostId !== undefined && host !== undefined && host !== hostId
-    return isAnothers ? null : (variable(markerVariable) ?? null)
-  } catch {
-    // Another account's (EACCES), or gone by now: no evidence either way.
-    return null
-  }
-}
