@@ -56,9 +56,10 @@ export function createRunFeed(store: EventStore): RunFeed {
     signal.addEventListener('abort', onAbort)
     try {
       seen = await loadRun(store, runId)
-      if (seen === undefined || reached(seen.state) || signal.aborted) return seen
+      if (seen === undefined || reached(seen.state)) return seen
       receive = apply
       for (const event of early) apply(event)
+      if (signal.aborted) resolve()
       await done
       return seen
     } finally {

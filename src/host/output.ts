@@ -34,6 +34,8 @@ const tailBytes = 8 * 1024
 /** Copied at a time. */
 const catchUpBytes = 1024 * 1024
 const catchUpChunksMax = 16
+/** Beyond the cap; what a run writes between two looks is moved away whole, up to here. */
+const surgeBytesMax = 256 * 1024 * 1024
 
 /**
  * The output of one run: output.log, appended to by the run itself, and output.1.log with what was moved away when the
@@ -126,9 +128,8 @@ export class Output {
     const copy = `${this.#paths.olderOutput}.new`
     const { base, size } = this.#offsets
     // What came faster than it was moved away, or was made so large with one system call, is kept up to the cap.
-    const from = size > 2 * this.#capBytes ? size - this.#capBytes : 0
-    if (from > 0)
-      this.#gap = `${from} bytes of output were not kept: more came than two files of ${this.#capBytes} bytes hold`
+    const from = size > this.#capBytes + surgeBytesMax ? size - this.#capBytes : 0
+    if (from > 0) this.#gap = `${from} bytes of output were not kept: more came at once than is moved away`
     await pipeline(
       createReadStream(this.#paths.output, { start: from, end: size - 1 }),
       createWriteStream(copy, { mode: 0o600 }),

@@ -30,7 +30,17 @@ describe('a launch', () => {
       }),
     )
     expect(Object.keys(variables).sort()).toEqual([
-      ...['AGENT_KEY', 'FOO', 'HOME', 'LANG', 'PATH', 'RUNWARDEN_PROGRESS', 'RUNWARDEN_PROMPT', 'RUNWARDEN_RUN_ID'],
+      ...[
+        'AGENT_KEY',
+        'FOO',
+        'HOME',
+        'LANG',
+        'PATH',
+        'RUNWARDEN_HOST_ID',
+        'RUNWARDEN_PROGRESS',
+        'RUNWARDEN_PROMPT',
+        'RUNWARDEN_RUN_ID',
+      ],
       ...['RUNWARDEN_WORKSPACE', 'TMPDIR', 'USER'],
     ])
     expect(variables).toMatchObject({ ...env, AGENT_KEY: 'the-secret-value', RUNWARDEN_PROMPT: 'do it' })
