@@ -107,10 +107,10 @@ describe('the monitor on real processes', () => {
   }, 120_000)
 
   it('[R16] a server that is stopped for longer than the limit, and goes on, kills nobody who was within it', async () => {
-    const id = await start(deaf, { stuckAfterMs: 9_000, graceMs: 200 })
+    const id = await start(deaf, { stuckAfterMs: 6_000, graceMs: 200 })
     await until(id, 'RUNNING')
     process.kill(server.identity.pid, 'SIGSTOP')
-    await new Promise((resolve) => setTimeout(resolve, 10_000))
+    await new Promise((resolve) => setTimeout(resolve, 7_000))
     process.kill(server.identity.pid, 'SIGCONT')
     const [gap] = await waitUntil(
       async () => {

@@ -43,7 +43,7 @@ export function appendSuite(context: Context): void {
     it('[R41] takes many appends to many streams in one call, in their order', async () => {
       const { store, stream, start } = context
       const streams = ['a', 'b', 'c', 'd', 'e'].map(stream)
-      const appends = Array.from({ length: 400 }, (_, n) => ({
+      const appends = Array.from({ length: 200 }, (_, n) => ({
         stream: streams[(n * n) % streams.length] as string,
         events: newEvents((n % 3) + 1),
         expected: 'any' as const,
