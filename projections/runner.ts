@@ -58,10 +58,11 @@ export function createRunner(projection: Projection, { store, pool, positions, l
         if (signal.aborted) return
         failures += 1
         interrupted(error, session, failures)
-        await pause(backoffMs(failures), signal)
       } finally {
         await session?.close()
       }
+      // Not while the session holds its lock: a process that can go on, such as a newer one, gets it meanwhile.
+      if (failures > 0) await pause(backoffMs(failures), signal)
     }
   }
 

@@ -8,6 +8,7 @@ import { type ControlWorld, openControlWorld } from '../../support/control-world
 import { newEvent } from '../../support/new-event.ts'
 import { newRunId, patience } from '../../support/projection-world.ts'
 import { started, turn } from '../../support/run-events.ts'
+import { waitUntil } from '../../support/wait-until.ts'
 
 let world: ControlWorld
 beforeEach(async () => {
@@ -67,15 +68,19 @@ it('what was waited for is what a read gives: the same state, and the position o
   const position = await world.append(runId, turn(3))
   const seen = await waiting
   const loaded = await loadRun(world.store, runId)
-  expect(seen).toEqual({ state: loaded?.state, position })
+  expect(seen?.state).toEqual(loaded?.state)
+  expect(seen?.position).toBe(position)
 })
 
 it('[R23] an abort ends a wait with what was seen last; a run that there is not is not waited for', async () => {
   const feed = await beginFeed()
   const runId = await world.requestRun()
   const controller = new AbortController()
-  const waiting = feed.wait(runId, () => false, controller.signal)
-  const other = feed.wait(runId, (run) => run.status === 'RUNNING', patience())
+  const looked = new Set<string>()
+  const waiting = feed.wait(runId, () => looked.add('waiting').size === 0, controller.signal)
+  const other = feed.wait(runId, (run) => looked.add('other') && run.status === 'RUNNING', patience())
+  // Both have read the run, so both hear of the event by the feed.
+  await waitUntil(() => looked.size === 2, 'both to wait')
   await world.append(runId, started())
   await other
   controller.abort()
