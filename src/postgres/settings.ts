@@ -9,8 +9,8 @@ export const settings: readonly string[] = [
   'fsync=on',
   'synchronous_commit=on',
   'full_page_writes=on',
-  // One server's pools, projections' advisory locks and a few tools.
-  'max_connections=60',
+  // One server's pools, a connection or two for each projection, and a second server or a tool beside it.
+  'max_connections=120',
   'shared_buffers=64MB',
   // Bounds the log that a recovery replays, and the disk it takes.
   'max_wal_size=512MB',
